@@ -1,0 +1,11 @@
+"""Train a model, tracked and repeatable: `python scripts/train.py optimizer=adam lr=1e-3`."""
+
+import sys
+
+try:
+    from glassbox.config.entry import main
+except ModuleNotFoundError as error:
+    sys.exit(f"No module named '{error.name}': run `make install`, then `source .venv/bin/activate`")
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,180 @@
+"""Compose a config as Hydra's main will, but first: so that a mistake is told before any folder exists."""
+
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
+
+from glassbox.config.plain import resolved
+from glassbox.config.schema import did_you_mean
+from glassbox.errors import BadInput
+
+# What logging may be told to make: its own handlers, formatters and filters, and the streams of the terminal.
+LOGGING_CLASS = re.compile(r"(logging(\.handlers)?|colorlog|rich\.logging)\.[A-Za-z]+")
+# Hydra builds its launcher, sweeper and callbacks itself, so what it may name is narrower than what Glassbox builds.
+HYDRA_TARGETS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
+
+
+def composed(
+    conf: Path, name: str, overrides: list[str], *, multirun: bool = False, extra: str | None = None
+) -> DictConfig:
+    """Compose a primary config with overrides, with the `hydra` node, and tell every mistake in one or two lines.
+
+    Args:
+        conf: The folder of configs.
+        name: The primary config, such as `train`.
+        overrides: Hydra overrides from the command line.
+        multirun: Whether comma lists are sweeps; the first value of each is composed.
+        extra: One more folder of configs, searched first.
+
+    Raises:
+        BadInput: Hydra cannot compose it; the message names the override, and the spelling that was probably meant.
+    """
+    parsed = [_parse(text) for text in overrides]
+    if multirun:
+        parsed_texts = [_first(override) for override in parsed]
+    else:
+        parsed_texts = overrides
+        for override in parsed:
+            if override.is_sweep_override():
+                raise BadInput(f"{override.input_line}: several values need a multirun: add -m")
+    if extra is not None:
+        parsed_texts = [*parsed_texts, f"hydra.searchpath=[file://{Path(extra).absolute()}]"]
+    with _hydra(conf):
+        try:
+            return compose(name, overrides=parsed_texts, return_hydra_config=True)
+        except (HydraException, OmegaConfBaseException) as error:
+            _diagnose(conf, name, parsed)
+            raise BadInput(_one_line(f"{error} {error.__cause__ or ''}")) from error
+
+
+def task_values(cfg: DictConfig) -> dict[str, Any]:
+    """Return the resolved config without its `hydra` node, or say which value is missing or cannot be resolved.
+
+    Args:
+        cfg: A composed config.
+
+    Raises:
+        BadInput: A mandatory value (`???`) is missing or an interpolation cannot be resolved.
+    """
+    task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+    try:
+        return resolved(task)
+    except MissingMandatoryValue as error:
+        raise BadInput(f"{error.full_key} is missing: add {error.full_key}=…") from error
+    except OmegaConfBaseException as error:
+        raise BadInput(_one_line(str(error))) from error
+
+
+def check_hydra(cfg: DictConfig) -> None:
+    """Check the `hydra` node before Hydra sets up logging, callbacks and plugins from it.
+
+    Args:
+        cfg: A config composed with its `hydra` node.
+
+    Raises:
+        BadInput: The node names code outside the trusted packages, or moves the run folder.
+    """
+    for where, value in _leaves(OmegaConf.to_container(cfg.hydra, resolve=False), "hydra"):
+        last = where.rpartition(".")[2]
+        in_logging = where.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
+        if last == "_target_" and not str(value).startswith(HYDRA_TARGETS):
+            raise BadInput(f"{where}={value}: only {'*, '.join(HYDRA_TARGETS)}* may be named here")
+        if in_logging and (last in ("()", "factory") or (last == "class" and not LOGGING_CLASS.fullmatch(str(value)))):
+            raise BadInput(f"{where}={value}: only the classes of logging, colorlog and rich.logging may be named here")
+        if in_logging and isinstance(value, str) and re.search(r"\bext://(?!sys\.std(out|err)$)", value):
+            raise BadInput(f"{where}={value}: only ext://sys.stdout and ext://sys.stderr may be named here")
+    for key, end in {
+        "run.dir": "${study}/${glassbox.run_name:${hydra.overrides.task}}",
+        "sweep.dir": "${study}",
+    }.items():
+        value = OmegaConf.to_container(cfg.hydra, resolve=False)
+        for part in key.split("."):
+            assert isinstance(value, dict)
+            value = value[part]
+        if value != "${glassbox.outputs:}/" + end:
+            raise BadInput(f"hydra.{key}={value}: a run lives in outputs/<study>/<run>; choose study=NAME instead")
+
+
+def _hydra(conf: Path) -> AbstractContextManager[None]:
+    from hydra.core.global_hydra import GlobalHydra
+
+    GlobalHydra.instance().clear()
+    return initialize_config_dir(str(conf), version_base="1.3", job_name="train")
+
+
+def _parse(text: str) -> Override:
+    hint = "write key=value, and quote a value that holds spaces, commas or brackets: 'key=\"a, b\"'"
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException as error:
+        raise BadInput(f"Cannot read the override '{text}': {hint}") from error
+    if not isinstance(override.key_or_group, str) or text.startswith("="):
+        raise BadInput(f"Cannot read the override '{text}': {hint}")
+    return override
+
+
+def _first(override: Override) -> str:
+    """Return an override with the first value of its sweep."""
+    if not override.is_sweep_override():
+        return override.input_line or ""
+    first = next(iter(override.sweep_string_iterator()))
+    return f"{override.get_key_element()}={first}"
+
+
+def _diagnose(conf: Path, name: str, overrides: Iterable[Override]) -> None:
+    """Find the override that Hydra could not use, and say what was probably meant.
+
+    Raises:
+        BadInput: The override was found.
+    """
+    groups = {str(p.relative_to(conf)) for p in conf.rglob("*") if p.is_dir()}
+    chosen = [override for override in overrides if override.key_or_group in groups]
+    for override in chosen:
+        group, value = override.key_or_group, override.value()
+        options = sorted(p.stem for p in (conf / group).glob("*.yaml"))
+        for option in value if isinstance(value, list) else [value]:
+            if option is not None and str(option) not in options:
+                near = did_you_mean(str(option), options)
+                raise BadInput(f"{group}={option}: no such option{near} ({group} has {', '.join(options)})")
+    with _hydra(conf):
+        cfg = compose(name, overrides=[override.input_line or "" for override in chosen])
+        base = OmegaConf.to_container(cfg, resolve=False)
+    for override in overrides:
+        key = override.key_or_group
+        if key in groups or key.split(".")[0] == "hydra" or key.startswith("hydra/"):
+            continue
+        node: Any = base
+        for depth, part in enumerate(key.split(".")):
+            if not isinstance(node, Mapping) or part not in node:
+                near = did_you_mean(part, [str(k) for k in node] if isinstance(node, Mapping) else [])
+                place = "".join(f"{p}." for p in key.split(".")[:depth])
+                near = near.replace("mean '", f"mean '{place}")
+                if override.is_add():
+                    break
+                raise BadInput(f"{override.input_line}: unknown key '{key}'{near}")
+            node = node[part]
+
+
+def _one_line(text: str) -> str:
+    """Write a message of Hydra or OmegaConf in one line, without what only their developers need."""
+    return " ".join(re.sub(r"full_key: .*|object_type=.*|Config search path:(.|\n)*", "", text).split())
+
+
+def _leaves(node: Any, where: str) -> Iterable[tuple[str, Any]]:
+    if isinstance(node, dict):
+        for key, value in node.items():
+            yield from _leaves(value, f"{where}.{key}")
+    elif isinstance(node, list):
+        for position, value in enumerate(node):
+            yield from _leaves(value, f"{where}.{position}")
+    else:
+        yield where, node

@@ -1,0 +1,167 @@
+"""The main of scripts/train.py: check everything, then let Hydra run the job.
+
+Nothing here imports torch, Lightning or W&B before a job is sure to run, so that `--help`, `--cfg job` and a mistyped
+override answer at once.
+"""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import hydra
+from hydra._internal.utils import get_args_parser
+from hydra.core.hydra_config import HydraConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from glassbox.config.build import check_targets
+from glassbox.config.compose import check_hydra, composed, task_values
+from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside, outputs
+from glassbox.config.plain import resolved, writable
+from glassbox.config.schema import check
+from glassbox.config.terminal import exit_with
+from glassbox.tracking.name import run_name, study_name, with_new_tail
+
+
+class Train:
+    """One call of scripts/train.py.
+
+    Args:
+        argv: The command line without the program's name.
+    """
+
+    def __init__(self, argv: list[str]) -> None:
+        self.command = ["python", "scripts/train.py", *argv]
+        self.args = parse(argv)
+        self.overrides: list[str] = self.args.overrides
+        self.cfg: DictConfig | None = None
+        self.job: Any = None
+        self.exit_code = 0
+
+    def main(self) -> int:
+        """Do what the command line asks for and return the exit code."""
+        keep_caches_inside()
+        register_resolvers()
+        if self.args.multirun and not any(text.startswith("study=") for text in self.overrides):
+            self.overrides.append(f"study={study_name()}")
+        if not self._only_shows():
+            self._check()
+        sys.argv = [sys.argv[0], *flags(self.args), *self.overrides]
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
+        return self.exit_code
+
+    def task(self, cfg: DictConfig) -> float | None:
+        """Do one job: the task function that Hydra calls.
+
+        Args:
+            cfg: The composed config of the job.
+
+        Returns:
+            The monitored metric of the best checkpoint, for a sweeper.
+        """
+        from glassbox.config.job import execute, prepare
+        from glassbox.training.summary import print_summary
+
+        job, self.job = self.job, None
+        if job is None:
+            job = prepare(resolved(cfg), writable(cfg))
+        settings = HydraConfig.get()
+        folder = Path(settings.runtime.output_dir)
+        outcome = execute(
+            job,
+            folder,
+            root=ROOT,
+            overrides=list(settings.overrides.task),
+            hydra={"hydra": OmegaConf.to_container(settings, resolve=False, enum_to_str=True)},
+            command=self.command,
+        )
+        print_summary(outcome, folder, job.values)
+        if not self.args.multirun or outcome.status == "interrupted":
+            self.exit_code = outcome.exit_code
+        if outcome.status == "interrupted":
+            raise SystemExit(outcome.exit_code)
+        return outcome.best.get(job.values["monitor"])
+
+    def _only_shows(self) -> bool:
+        shown = self.args
+        return bool(shown.help or shown.hydra_help or shown.cfg or shown.info or shown.shell_completion)
+
+    def _check(self) -> None:
+        """Check the whole command before any folder exists; a single run is built here, too."""
+        cfg = composed(CONF, "train", self.overrides, multirun=self.args.multirun, extra=self.args.config_dir)
+        check_hydra(cfg)
+        values = task_values(cfg)
+        cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if values.get("rerun"):
+            cfg, values = self._rerun(cfg)
+        check(values)
+        check_targets(values)
+        check_writable()
+        if not self.args.multirun:
+            from glassbox.config.job import prepare
+
+            self.job = prepare(values, writable(cfg))
+
+    def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
+        from glassbox.config.rerun import rerun_config
+
+        parser = OverridesParser.create()
+        keys = [parser.parse_override(text).key_or_group for text in self.overrides]
+        keys = [key for key in keys if key != "rerun" and not key.startswith("hydra")]
+        cfg = rerun_config(Path(cfg.rerun), cfg, keys)
+        if "study" not in keys:
+            self.overrides.append(f"study={cfg.study}")
+        return cfg, resolved(cfg)
+
+
+def main() -> None:
+    """Run scripts/train.py."""
+    exit_with(lambda: Train(sys.argv[1:]).main())
+
+
+def parse(argv: list[str]) -> argparse.Namespace:
+    """Parse Hydra's flags and overrides; flags may stand anywhere.
+
+    Args:
+        argv: The command line without the program's name.
+
+    Example:
+        >>> parse(["lr=0.1", "-m", "seed=0,1"]).overrides
+        ['lr=0.1', 'seed=0,1']
+    """
+    parser = get_args_parser()
+    args = parser.parse_intermixed_args(argv)
+    for flag, instead in {
+        "config_path": "put your files into conf/ or name their folder with --config-dir",
+        "config_name": "the primary config is train; choose an experiment=NAME",
+        "experimental_rerun": "use rerun=outputs/<study>/<run>",
+    }.items():
+        if getattr(args, flag) is not None:
+            parser.exit(2, f"Error: --{flag.replace('_', '-')} is not used here: {instead}\n")
+    return args
+
+
+def flags(args: argparse.Namespace) -> list[str]:
+    """Write parsed flags as a command line again, in the place where Hydra wants them: before the overrides."""
+    switches = ("help", "hydra_help", "resolve", "run", "multirun", "shell_completion")
+    words = ["--" + name.replace("_", "-") for name in switches if getattr(args, name)]
+    for name in ("cfg", "package", "config_dir", "info"):
+        if getattr(args, name) is not None:
+            words += ["--" + name.replace("_", "-"), getattr(args, name)]
+    return words
+
+
+def register_resolvers() -> None:
+    """Register the resolvers that conf/hydra/run.yaml uses for the run folder."""
+    OmegaConf.register_new_resolver("glassbox.outputs", lambda: str(outputs()), replace=True)
+    OmegaConf.register_new_resolver("glassbox.run_name", _run_name, replace=True)
+
+
+def _run_name(overrides: Any) -> str:
+    texts = [str(text) for text in overrides]
+    for text in texts:
+        key, _, value = text.partition("=")
+        if key == "rerun" and value not in ("", "null"):
+            return with_new_tail(Path(value).name)
+    return run_name(texts)

@@ -1,0 +1,67 @@
+"""A config as plain containers: once with every value, once in the form that may be written down."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.resolvers import oc
+
+from glassbox.tracking.secret import mask
+
+
+def resolved(cfg: DictConfig) -> dict[str, Any]:
+    """Return a config as plain dicts and lists with every interpolation resolved: for computing, never for writing.
+
+    Args:
+        cfg: A composed config.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: An interpolation cannot be resolved or a mandatory value is missing.
+
+    Example:
+        >>> resolved(OmegaConf.create({"lr": 0.1, "optimizer": {"lr": "${lr}"}}))
+        {'lr': 0.1, 'optimizer': {'lr': 0.1}}
+    """
+    return cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True))
+
+
+def writable(cfg: DictConfig) -> dict[str, Any]:
+    """Return a config as plain dicts and lists for writing down: `${oc.env:…}` stays as it was typed.
+
+    Every other interpolation is resolved, also one that leads to an environment variable by way of another key.
+
+    Args:
+        cfg: A composed config.
+
+    Example:
+        >>> writable(OmegaConf.create({"lr": 0.1, "a": "${lr}", "b": "${oc.env:HOME}/x", "c": "${b}"}))
+        {'lr': 0.1, 'a': 0.1, 'b': '${oc.env:HOME}/x', 'c': '${oc.env:HOME}/x'}
+    """
+    untyped = OmegaConf.create(OmegaConf.to_container(cfg, resolve=False))
+    OmegaConf.register_new_resolver("oc.env", _unresolved, replace=True)
+    try:
+        return cast("dict[str, Any]", OmegaConf.to_container(untyped, resolve=True))
+    finally:
+        OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
+
+
+def to_yaml(content: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Write plain containers as YAML that OmegaConf reads back as they were, with secrets masked.
+
+    PyYAML's own writer would not do: it leaves the text `1e-3` bare, which OmegaConf reads as a number.
+
+    Args:
+        content: Dicts, lists and leaves.
+
+    Example:
+        >>> print(to_yaml({"lr": 0.001, "notes": "1e-3", "api_key": "abc"}), end="")
+        lr: 0.001
+        notes: '1e-3'
+        api_key: '***'
+    """
+    return OmegaConf.to_yaml(OmegaConf.create(mask(content)))
+
+
+def _unresolved(*arguments: Any) -> str:
+    """Stand in for `oc.env`: write the interpolation down instead of what it means."""
+    return "${oc.env:" + ",".join("null" if a is None else str(a) for a in arguments) + "}"

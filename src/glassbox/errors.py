@@ -1,0 +1,29 @@
+"""What can go wrong, as one tree of exceptions; each knows the exit code of the process that it ends.
+
+```
+GlassboxError            1
+└── BadInput             2   the config, a file or the machine does not fit
+```
+"""
+
+
+class GlassboxError(Exception):
+    """An error that is told in one or two lines, without a traceback.
+
+    Attributes:
+        exit_code: The exit code of a process that ends with this error.
+    """
+
+    exit_code = 1
+
+
+class BadInput(GlassboxError):
+    """What the user gave does not fit: the message says what is wrong, where, and what to do.
+
+    Example:
+        >>> raise BadInput("lr=-1: must be a finite number > 0; try lr=1e-3")
+        Traceback (most recent call last):
+        glassbox.errors.BadInput: lr=-1: must be a finite number > 0; try lr=1e-3
+    """
+
+    exit_code = 2

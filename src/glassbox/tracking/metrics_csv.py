@@ -1,0 +1,113 @@
+"""`metrics.csv`: one row per epoch, only ever longer; `timing.csv` beside it has what a clock says."""
+
+import csv
+import io
+import time
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from glassbox.tracking.record import write_atomic
+
+
+class MetricsCsv:
+    """Append the rows of one run to its metrics.csv.
+
+    Each row is one write to a file opened for it, so that a killed run has every epoch that it told of. Numbers are
+    written so that reading gives the same bits.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / "metrics.csv"
+        self.timing = folder / "timing.csv"
+        self._started = self._last = time.perf_counter()
+        self._columns: list[str] | None = None
+
+    @staticmethod
+    def check() -> None:
+        """It needs nothing."""
+
+    def log(self, row: dict[str, float], epoch: int) -> None:
+        """Append the row of an epoch; a key that is new becomes a new column.
+
+        Args:
+            row: Metric key → value.
+            epoch: The epoch, from 0.
+        """
+        values: dict[str, Any] = {"epoch": epoch} | {key: repr(float(row[key])) for key in sorted(row)}
+        if self._columns is None:
+            self._columns = _columns(self.path)
+        new = [key for key in values if key not in self._columns]
+        if new:
+            self._columns += new
+            rows = [*_rows(self.path), values]
+            write_atomic(self.path, _text(rows, self._columns, header=True))
+        else:
+            _append(self.path, _text([values], self._columns, header=False))
+        now = time.perf_counter()
+        timing = {"epoch": epoch, "seconds": f"{now - self._last:.6f}", "since_start": f"{now - self._started:.6f}"}
+        _append(self.timing, _text([timing], list(timing), header=not self.timing.exists()))
+        self._last = now
+
+    def cut(self, epoch: int) -> None:
+        """Drop the rows after an epoch, for a run that goes on from its checkpoint.
+
+        Args:
+            epoch: The last epoch to keep.
+        """
+        columns = _columns(self.path)
+        rows = [row for row in _rows(self.path) if int(row["epoch"]) <= epoch]
+        write_atomic(self.path, _text(rows, columns, header=True))
+
+    def summary(self, values: dict[str, float]) -> None:
+        """What belongs to the run as a whole is in run.json."""
+
+    def image(self, key: str, path: Path) -> None:
+        """Pictures lie beside it."""
+
+    def close(self, exit_code: int) -> None:
+        """Every row is on the disk already."""
+
+
+def read(path: Path) -> list[dict[str, float]]:
+    """Read the rows of a metrics.csv; a torn last line is left out.
+
+    Args:
+        path: The file.
+
+    Returns:
+        One dict per epoch: `epoch` and the metrics that it has.
+    """
+    return [{key: float(value) for key, value in row.items() if value != ""} for row in _rows(path)]
+
+
+def _rows(path: Path) -> list[dict[str, str]]:
+    if not path.exists():
+        return []
+    text = path.read_text(encoding="utf-8")
+    whole = text[: text.rfind("\n") + 1]
+    return list(csv.DictReader(io.StringIO(whole)))
+
+
+def _columns(path: Path) -> list[str]:
+    if not path.exists():
+        return []
+    with path.open(encoding="utf-8", newline="") as file:
+        return next(csv.reader(file), [])
+
+
+def _text(rows: Iterable[dict[str, Any]], columns: list[str], *, header: bool) -> str:
+    out = io.StringIO()
+    writer = csv.DictWriter(out, columns, restval="", lineterminator="\n")
+    if header:
+        writer.writeheader()
+    writer.writerows(rows)
+    return out.getvalue()
+
+
+def _append(path: Path, text: str) -> None:
+    with path.open("a", encoding="utf-8") as file:
+        file.write(text)

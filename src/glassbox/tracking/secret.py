@@ -1,0 +1,57 @@
+"""Secrets are not written down: the value of a key that names one becomes `***`."""
+
+import re
+from typing import Any
+
+MASK = "***"
+WORD = re.compile(r"(?:^|[._-])(?:key|token|secret|password|credential)s?$", re.IGNORECASE)
+ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+UNRESOLVED = re.compile(r"\$\{oc\.env:[^}]*\}")
+
+
+def mask(tree: Any) -> Any:
+    """Return a tree of plain containers in which the values of secret keys are `***`.
+
+    A key is secret if its last word is key, token, secret, password or credential. `${oc.env:…}` stays: it is a name,
+    not the secret. The user and password of an address go, too.
+
+    Args:
+        tree: Dicts, lists, and leaves.
+
+    Example:
+        >>> mask({"api_key": "abc", "url": "https://me:pw@host/x", "lr": 0.1, "keys": None})
+        {'api_key': '***', 'url': 'https://***@host/x', 'lr': 0.1, 'keys': None}
+    """
+    if isinstance(tree, dict):
+        return {key: _value(value) if WORD.search(str(key)) else mask(value) for key, value in tree.items()}
+    if isinstance(tree, list | tuple):
+        return [mask(value) for value in tree]
+    return ADDRESS.sub(rf"\1{MASK}@", tree) if isinstance(tree, str) else tree
+
+
+def mask_command(argv: list[str]) -> list[str]:
+    """Return a command whose `key=value` words have their secrets masked.
+
+    Args:
+        argv: The words of a command.
+
+    Example:
+        >>> mask_command(["train.py", "logger.api_key=abc", "lr=0.1"])
+        ['train.py', 'logger.api_key=***', 'lr=0.1']
+    """
+    masked = []
+    for word in argv:
+        key, equals, value = word.partition("=")
+        hidden = equals and WORD.search(key.lstrip("+~-")) and not UNRESOLVED.fullmatch(value)
+        masked.append(f"{key}={MASK}" if hidden else str(mask(word)))
+    return masked
+
+
+def _value(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _value(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_value(item) for item in value]
+    if value is None or (isinstance(value, str) and UNRESOLVED.fullmatch(value)):
+        return value
+    return MASK

@@ -1,0 +1,70 @@
+"""TensorBoard event files in the run folder."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from glassbox.errors import BadInput
+
+
+class TensorBoardRun:
+    """Follow a run with TensorBoard.
+
+    Args:
+        folder: The run folder.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.writer: Any = None
+
+    @staticmethod
+    def check() -> None:
+        """Check that TensorBoard is installed.
+
+        Raises:
+            BadInput: It is not.
+        """
+        if importlib.util.find_spec("tensorboard") is None:
+            raise BadInput("logger=tensorboard needs an extra: pip install 'glassbox[tensorboard]'")
+
+    def start(self, *, name: str, study: str, config: Mapping[str, Any], tags: list[str], notes: str | None) -> None:
+        """Open the event file."""
+        from torch.utils.tensorboard import SummaryWriter
+
+        self.writer = SummaryWriter(str(self.folder))
+
+    @property
+    def experiment(self) -> Any:
+        """The SummaryWriter, for pictures and tables of your own."""
+        return self.writer
+
+    def log(self, row: dict[str, float], epoch: int) -> None:
+        """Write the row of an epoch."""
+        if self.writer is not None:
+            for key, value in row.items():
+                self.writer.add_scalar(key, value, epoch)
+
+    def summary(self, values: dict[str, float]) -> None:
+        """Write values that belong to the run as a whole."""
+        self.log(values, 0)
+
+    def image(self, key: str, path: Path) -> None:
+        """Write a picture."""
+        if self.writer is not None:
+            import numpy as np
+            from PIL import Image
+
+            with Image.open(path) as picture:
+                self.writer.add_image(key, np.asarray(picture.convert("RGB")), dataformats="HWC")
+
+    def close(self, exit_code: int) -> None:
+        """Close the event file."""
+        if self.writer is not None:
+            self.writer.close()
+            self.writer = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open file behind when copied to another process, which then writes nothing."""
+        return self.__dict__ | {"writer": None}

@@ -1,0 +1,20 @@
+"""What everybody who follows a run can do."""
+
+from pathlib import Path
+from typing import Protocol
+
+
+class Tracker(Protocol):
+    """Follow one run: its curves, its pictures, its end."""
+
+    def log(self, row: dict[str, float], epoch: int) -> None:
+        """Take the row of an epoch: metric key → value."""
+
+    def summary(self, values: dict[str, float]) -> None:
+        """Take values that belong to the run as a whole, such as its test metrics."""
+
+    def image(self, key: str, path: Path) -> None:
+        """Take a picture."""
+
+    def close(self, exit_code: int) -> None:
+        """The run has ended with this exit code."""

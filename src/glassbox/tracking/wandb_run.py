@@ -1,0 +1,113 @@
+"""The W&B run of a run: offline unless asked otherwise, lean, and nothing in it that was not meant."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from glassbox.errors import BadInput
+from glassbox.tracking.secret import mask
+
+MODES = ("offline", "online", "disabled")
+
+
+class WandbRun:
+    """Follow a run on Weights & Biases, one row per epoch over the axis `epoch`.
+
+    Args:
+        folder: The run folder; its name is the run's id and name, its study the group.
+        project: The W&B project.
+        entity: The W&B user or team; None for the account's own.
+        mode: `offline` writes below outputs/wandb, `online` uploads, `disabled` does nothing.
+    """
+
+    def __init__(
+        self, folder: Path, project: str = "glassbox", entity: str | None = None, mode: str = "offline"
+    ) -> None:
+        self.folder = folder
+        self.project = project
+        self.entity = entity
+        self.mode = mode
+        self.run: Any = None
+
+    @staticmethod
+    def check(project: str = "glassbox", entity: str | None = None, mode: str = "offline") -> None:
+        """Check what a W&B run needs before anything is written.
+
+        Raises:
+            BadInput: The mode is none of W&B's, or online has no key.
+        """
+        if mode not in MODES:
+            raise BadInput(f"logger.mode={mode}: must be {', '.join(MODES)}")
+        if mode == "online":
+            import wandb
+
+            if not os.environ.get("WANDB_API_KEY") and not wandb.Api.__module__ == "":
+                raise BadInput("logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline")
+
+    def start(self, *, name: str, study: str, config: Mapping[str, Any], tags: list[str], notes: str | None) -> None:
+        """Begin the W&B run."""
+        import wandb
+
+        outputs = self.folder.parent.parent
+        settings = wandb.Settings(
+            silent=True,
+            console="off",
+            x_disable_stats=True,
+            x_disable_machine_info=True,
+            x_save_requirements=False,
+            disable_git=True,
+            disable_code=True,
+            x_transaction_log_flush_interval=0.2,
+        )
+        self.run = wandb.init(
+            project=self.project,
+            entity=self.entity,
+            id=name,
+            name=name,
+            group=study,
+            dir=str(outputs),
+            mode=self.mode,
+            config={**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
+            tags=list(tags) or None,
+            notes=notes,
+            resume=None,
+            reinit="create_new",
+            save_code=False,
+            settings=settings,
+        )
+        self.run.define_metric("epoch", hidden=True)
+        for stage in ("train", "val"):
+            self.run.define_metric(f"{stage}/*", step_metric="epoch", summary="min,last")
+
+    @property
+    def experiment(self) -> Any:
+        """The wandb run, for pictures and tables of your own."""
+        return self.run
+
+    def log(self, row: dict[str, float], epoch: int) -> None:
+        """Log the row of an epoch."""
+        if self.run is not None:
+            self.run.log({"epoch": epoch, **row})
+
+    def summary(self, values: dict[str, float]) -> None:
+        """Put values into the summary."""
+        if self.run is not None:
+            self.run.summary.update(values)
+
+    def image(self, key: str, path: Path) -> None:
+        """Show a picture in the summary."""
+        if self.run is not None:
+            import wandb
+
+            self.run.summary[key] = wandb.Image(str(path))
+
+    def close(self, exit_code: int) -> None:
+        """Finish the W&B run with the exit code of the run."""
+        if self.run is not None:
+            self.run.finish(exit_code=exit_code)
+            self.run = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the live run behind when copied to another process, which then logs nothing."""
+        return self.__dict__ | {"run": None}

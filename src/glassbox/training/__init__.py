@@ -1,0 +1,1 @@
+"""The LightningModule and what the Trainer needs beside it. No mathematics."""

@@ -1,0 +1,124 @@
+"""The LightningModule: a net, its loss and its optimizer, as in the lesson's loop; the Trainer runs the loop."""
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import lightning.pytorch as pl
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from glassbox.training.metric import EpochMetrics
+
+Batch = tuple[Tensor, Tensor]
+
+
+class SupervisedModule(pl.LightningModule):
+    """Supervised training of any net: forward → loss → (the Trainer) backward → update.
+
+    The five lines of a hand-written loop are all here or in the Trainer:
+
+    ===========================  ==========================================
+    `optimizer.zero_grad()`      the Trainer, in automatic optimization
+    `output = net(x)`            `training_step`
+    `loss = loss(output, y)`     `training_step`
+    `loss.backward()`            the Trainer, with what `training_step` returns
+    `optimizer.step()`           the Trainer, with what `configure_optimizers` returns
+    ===========================  ==========================================
+
+    Args:
+        net: The net; [B, D] → [B, 1] (binary, regression) or [B, C] (multiclass).
+        loss: The loss; (output, target) → scalar.
+        optimizer: Called with the parameters, returns the optimizer.
+        scheduler: Called with the optimizer, returns the learning rate scheduler; None keeps the learning rate.
+        interval: Whether the scheduler steps per `epoch` or per `step`.
+        monitor: The metric that a scheduler such as ReduceLROnPlateau looks at.
+        task: `binary`, `multiclass` or `regression`; chooses the metrics.
+        classes: Number of classes C.
+        target_scale: One unit of a standardised target in the target's own units.
+        hparams: Plain values to keep in the checkpoint.
+
+    Example:
+        >>> module = SupervisedModule(nn.Linear(2, 1), nn.BCEWithLogitsLoss(), torch.optim.SGD)
+        >>> module(torch.zeros(3, 2)).shape
+        torch.Size([3, 1])
+    """
+
+    def __init__(
+        self,
+        net: nn.Module,
+        loss: nn.Module,
+        optimizer: Callable[[Iterable[nn.Parameter]], Optimizer],
+        scheduler: Callable[[Optimizer], Any] | None = None,
+        *,
+        interval: str = "epoch",
+        monitor: str = "val/loss",
+        task: str = "binary",
+        classes: int = 2,
+        target_scale: float = 1.0,
+        hparams: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.loss = loss
+        self._optimizer = optimizer
+        self._scheduler = scheduler
+        self._interval = interval
+        self._monitor = monitor
+        self.train_metrics = EpochMetrics(task, classes, target_scale)
+        self.val_metrics = EpochMetrics(task, classes, target_scale)
+        self.test_metrics = EpochMetrics(task, classes, target_scale)
+        self.save_hyperparameters(dict(hparams or {}))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return the net's output for standardised inputs [B, D]."""
+        output: Tensor = self.net(x)
+        return output
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Return the loss of one batch; the Trainer does zero_grad, backward and the update."""
+        x, y = batch
+        output = self.net(x)
+        loss: Tensor = self.loss(output, y)
+        self.train_metrics.keep(loss, output, y)
+        return loss
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep loss and output of one validation batch; the Trainer has set eval() and no_grad()."""
+        self._evaluate(batch, self.val_metrics)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Keep loss and output of one test batch."""
+        self._evaluate(batch, self.test_metrics)
+
+    def on_train_epoch_end(self) -> None:
+        """Log the epoch's training loss and metrics."""
+        self._log("train", self.train_metrics)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the epoch's validation loss and metrics."""
+        self._log("val", self.val_metrics)
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test loss and metrics."""
+        self._log("test", self.test_metrics)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimizer, with its scheduler where there is one."""
+        optimizer = self._optimizer(self.net.parameters())
+        if self._scheduler is None:
+            return optimizer
+        scheduler = self._scheduler(optimizer)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": self._interval, "monitor": self._monitor},
+        }
+
+    def _evaluate(self, batch: Batch, metrics: EpochMetrics) -> None:
+        x, y = batch
+        output = self.net(x)
+        metrics.keep(self.loss(output, y), output, y)
+
+    def _log(self, stage: str, metrics: EpochMetrics) -> None:
+        for name, value in metrics.compute().items():
+            # torchmetrics has gathered the rows of all devices, so the devices agree and syncing changes nothing.
+            self.log(f"{stage}/{name}", value, sync_dist=self.trainer.world_size > 1)

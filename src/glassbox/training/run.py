@@ -1,0 +1,213 @@
+"""One run from its first step to its record: fit, test on the best checkpoint, draw, and write down how it ended."""
+
+import logging
+import math
+import signal
+import time
+import traceback
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import lightning.pytorch as pl
+from lightning.pytorch.utilities.model_helpers import is_overridden
+
+from glassbox.tracking.metrics_csv import read
+from glassbox.tracking.record import Record
+from glassbox.tracking.tracker import Tracker
+from glassbox.training.checkpoint import load
+from glassbox.training.curves import Curves
+from glassbox.training.picture import draw_boundary
+
+log = logging.getLogger(__name__)
+
+DIVERGED, INTERRUPTED, TERMINATED = 4, 130, 143
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended.
+
+    Attributes:
+        status: `finished`, `diverged` or `interrupted`; a run that failed raises instead.
+        exit_code: What a process that did only this run exits with.
+        reason: Why it did not finish; None if it did.
+        best: Epoch and metrics of the best checkpoint.
+        test: Test metrics of the best checkpoint.
+        seconds: Wall time of training and testing.
+    """
+
+    status: str
+    exit_code: int = 0
+    reason: str | None = None
+    best: dict[str, float] = field(default_factory=dict)
+    test: dict[str, float] = field(default_factory=dict)
+    seconds: float = 0.0
+
+
+def run(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    curves: Curves,
+    record: Record,
+    trackers: Sequence[Tracker],
+) -> Outcome:
+    """Train, test and record one run; whatever happens, the record, the trackers and the caller are told the same.
+
+    Args:
+        trainer: The Trainer, with `curves` among its callbacks.
+        module: What it trains.
+        datamodule: What it trains on.
+        curves: The callback that writes the curves.
+        record: The run record; its folder exists.
+        trackers: Who follows the run; closed at the end with the exit code.
+
+    Returns:
+        How the run ended, if it finished, diverged or was interrupted.
+
+    Raises:
+        Exception: Whatever the training raised; the record says `failed` and why.
+    """
+    started = time.perf_counter()
+    outcome = Outcome("failed", 1, "the process ended early")
+    try:
+        with _sigterm_exits():
+            outcome = _train(trainer, module, datamodule, curves, record, trackers)
+    except (KeyboardInterrupt, SystemExit) as stop:
+        outcome = _stopped(trainer, stop)
+    except Exception as error:
+        outcome = Outcome("failed", 1, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        log.error("The run failed:\n%s", traceback.format_exc())
+        raise
+    finally:
+        outcome = _timed(outcome, time.perf_counter() - started)
+        for tracker in trackers:
+            tracker.close(outcome.exit_code)
+        record.finish(
+            outcome.status,
+            reason=outcome.reason,
+            exit_code=outcome.exit_code,
+            best=outcome.best,
+            final=_last_row(curves),
+            test=outcome.test,
+            seconds=round(outcome.seconds, 3),
+        )
+    return outcome
+
+
+def best_checkpoint(folder: Path) -> Path | None:
+    """Return the checkpoint that a run folder is judged by: the best, else the last, else None."""
+    for name in ("best.ckpt", "last.ckpt"):
+        path = folder / "checkpoints" / name
+        if path.exists():
+            return path
+    return None
+
+
+def test_metrics(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    checkpoint: Path | None,
+) -> dict[str, float]:
+    """Return the test metrics of a checkpoint, or of the module as it is.
+
+    Args:
+        trainer: The Trainer.
+        module: The module; afterwards it holds the checkpoint's weights.
+        datamodule: It has the test rows.
+        checkpoint: The checkpoint; None tests the module as it is.
+
+    Returns:
+        Metric key → value; empty if the module has no `test_step`.
+    """
+    if not is_overridden("test_step", module):
+        return {}
+    path = str(checkpoint) if checkpoint is not None else None
+    results = trainer.test(module, datamodule=datamodule, ckpt_path=path, verbose=False, weights_only=True)
+    return {key: float(value) for key, value in results[0].items()} if results else {}
+
+
+def _train(
+    trainer: pl.Trainer,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    curves: Curves,
+    record: Record,
+    trackers: Sequence[Tracker],
+) -> Outcome:
+    trainer.fit(module, datamodule=datamodule)
+    _catch_up(curves, record.folder, trackers)
+    checkpoint = best_checkpoint(record.folder)
+    best = _best(curves, checkpoint)
+    if curves.diverged is not None:
+        return Outcome("diverged", DIVERGED, curves.diverged, best)
+    test = test_metrics(trainer, module, datamodule, checkpoint)
+    for tracker in trackers:
+        tracker.summary(test)
+    draw_boundary(record.folder, module, datamodule, trackers)
+    return Outcome("finished", 0, None, best, test)
+
+
+def _catch_up(curves: Curves, folder: Path, trackers: Sequence[Tracker]) -> None:
+    """Take over the rows that processes of `ddp_spawn` have written: what they held in memory is gone with them."""
+    if curves.rows or not (folder / "metrics.csv").exists():
+        return
+    for row in read(folder / "metrics.csv"):
+        epoch = int(row.pop("epoch"))
+        curves.rows[epoch] = row
+        for tracker in trackers[1:]:
+            tracker.log(row, epoch)
+        for key in ("train/loss", "val/loss"):
+            if not math.isfinite(row.get(key, 0.0)):
+                curves.diverged = f"{key} is {row[key]} at epoch {epoch}"
+
+
+def _best(curves: Curves, checkpoint: Path | None) -> dict[str, float]:
+    """Return epoch and metrics of the best checkpoint, or of the last epoch if no checkpoint was kept."""
+    if not curves.rows:
+        return {}
+    epoch = max(curves.rows) if checkpoint is None else int(load(checkpoint)["epoch"])
+    return {"epoch": epoch, **curves.rows.get(epoch, {})}
+
+
+def _last_row(curves: Curves) -> dict[str, float]:
+    return {"epoch": max(curves.rows), **curves.rows[max(curves.rows)]} if curves.rows else {}
+
+
+def _timed(outcome: Outcome, seconds: float) -> Outcome:
+    return Outcome(outcome.status, outcome.exit_code, outcome.reason, outcome.best, outcome.test, seconds)
+
+
+def _stopped(trainer: pl.Trainer, stop: BaseException) -> Outcome:
+    """Tell a signal from a `sys.exit` somewhere in the training."""
+    if isinstance(stop, SystemExit) and stop.code == TERMINATED:
+        return Outcome("interrupted", TERMINATED, "SIGTERM")
+    # Lightning turns Ctrl-C into sys.exit(1) after an orderly end.
+    if isinstance(stop, KeyboardInterrupt) or (trainer.interrupted and stop.__context__.__class__ is KeyboardInterrupt):
+        return Outcome("interrupted", INTERRUPTED, "Ctrl-C")
+    code = stop.code if isinstance(stop, SystemExit) else None
+    return Outcome("failed", 1, f"sys.exit({code!r}) was called")
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit(143), so that everything is closed in order on the way out."""
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(TERMINATED)
+
+    try:
+        before = signal.signal(signal.SIGTERM, leave)
+    except ValueError:  # signals can be set in the main thread only; elsewhere they stay as they are
+        yield
+        return
+    interrupt = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+        signal.signal(signal.SIGINT, interrupt)

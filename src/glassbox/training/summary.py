@@ -1,0 +1,76 @@
+"""What a run says when it has ended: a short table, and the commands to go on with."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from glassbox.training.run import Outcome
+
+
+def print_summary(outcome: Outcome, folder: Path, values: Mapping[str, Any], console: Console | None = None) -> None:
+    """Print how a run ended and what to do next.
+
+    Args:
+        outcome: How it ended.
+        folder: Its folder.
+        values: Its config.
+        console: Where to print; the terminal by default.
+    """
+    console = console or Console(highlight=False, soft_wrap=True)
+    shown = shown_path(folder)
+    table = Table(show_header=False, box=None, pad_edge=False)
+    table.add_column(style="bold")
+    table.add_column()
+    for name, text in _rows(outcome, values):
+        table.add_row(name, text)
+    table.add_row("folder", str(shown))
+    console.print()
+    console.print(table)
+    console.print()
+    for what, command in _next(outcome, shown, values):
+        console.print(f"[dim]{what:<10}[/dim]{command}", markup=True)
+
+
+def shown_path(folder: Path) -> Path:
+    """Return a path relative to the working directory where it lies below it, else as it is."""
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
+
+
+def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    rows = [("status", outcome.status + (f": {outcome.reason}" if outcome.reason else ""))]
+    if "epoch" in outcome.best:
+        rows.append(("best epoch", f"{int(outcome.best['epoch'])} of {values['max_epochs']} (by {values['monitor']})"))
+    for stage, metrics in (("val", outcome.best), ("test", outcome.test)):
+        text = "  ".join(
+            f"{key.removeprefix(stage + '/')} {value:.4f}"
+            for key, value in metrics.items()
+            if key.startswith(stage + "/")
+        )
+        if text:
+            rows.append((stage, text))
+    rows.append(("time", f"{outcome.seconds:.1f} s"))
+    return rows
+
+
+def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any]) -> list[tuple[str, str]]:
+    """Return (what for, command) pairs: look, evaluate, compare, repeat, sync."""
+    tracker = str(values["logger"].get("_target_"))
+    everything = folder.parent.parent
+    commands = []
+    if tracker.endswith("WandbRun"):
+        commands.append(("look", f"wandb leet {everything / 'wandb'}"))
+    elif tracker.endswith("TensorBoardRun"):
+        commands.append(("look", f"tensorboard --logdir {folder.parent}"))
+    if (folder / "boundary.png").exists():
+        commands.append(("picture", str(folder / "boundary.png")))
+    if outcome.status == "finished":
+        commands.append(("evaluate", f"python scripts/evaluate.py {folder}"))
+    commands.append(("repeat", f"python scripts/train.py rerun={folder}"))
+    commands.append(("sweep", "python scripts/train.py -m study=my-question optimizer=sgd,adam seed=0,1,2"))
+    if tracker.endswith("WandbRun") and values["logger"].get("mode") == "offline":
+        commands.append(("sync", f"wandb sync {everything / 'wandb'}/offline-run-*-{folder.name}"))
+    return commands

@@ -1,0 +1,126 @@
+"""What every test gets: a home, a folder and an environment of its own, and clean global state after it."""
+
+import logging
+import os
+import random
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+# One thread, in this process and in the commands that tests start: torch and numpy read it at import.
+for _library in ("OMP", "MKL", "OPENBLAS"):
+    os.environ[f"{_library}_NUM_THREADS"] = "1"
+
+# Settings of the person or the `make` that runs the tests, which no test may depend on.
+FOREIGN = ("WANDB_", "GLASSBOX_", "HYDRA_", "XDG_", "PL_", "SLURM_", "MAKE", "MFLAGS", "PYTHON", "NETRC")
+
+
+@pytest.fixture(scope="session")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The home folder of all tests: empty at first, shared so that a cache is filled once."""
+    return tmp_path_factory.mktemp("home")
+
+
+@pytest.fixture(autouse=True)
+def isolation(home: Path, tmp_path: Path) -> Iterator[None]:
+    """Run a test in its `tmp_path`, with the home above and without foreign settings; undo its changes."""
+    environment, folder, path = dict(os.environ), Path.cwd(), list(sys.path)
+    for key in environment:
+        if key.startswith(FOREIGN):
+            del os.environ[key]
+    os.environ["HOME"] = str(home)
+    os.environ["MPLCONFIGDIR"] = str(home / "matplotlib")
+    os.environ["WANDB_ERROR_REPORTING"] = "false"
+    os.chdir(tmp_path)
+    yield
+    os.chdir(folder)
+    sys.path[:] = path
+    os.environ.clear()
+    os.environ.update(environment)
+
+
+@pytest.fixture(autouse=True)
+def global_state() -> Iterator[None]:
+    """Undo what a test does to random numbers, logging, torch and Hydra; import none of them for it."""
+    undo = [_random_state(), _logging_state(), _torch_state()]
+    yield
+    for restore in undo:
+        restore()
+    if "hydra.core.global_hydra" in sys.modules:
+        sys.modules["hydra.core.global_hydra"].GlobalHydra.instance().clear()
+
+
+@pytest.fixture
+def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty outputs folder, which the program uses instead of the project's."""
+    folder = tmp_path / "outputs"
+    folder.mkdir()
+    monkeypatch.setenv("GLASSBOX_OUTPUTS", str(folder))
+    return folder
+
+
+def _random_state() -> Callable[[], None]:
+    numpy = sys.modules.get("numpy")
+    state, legacy = random.getstate(), numpy and numpy.random.get_state()
+
+    def restore() -> None:
+        random.setstate(state)
+        if numpy:
+            numpy.random.set_state(legacy)
+
+    return restore
+
+
+def _logging_state() -> Callable[[], None]:
+    root = logging.getLogger()
+    handlers, level, disabled = list(root.handlers), root.level, logging.root.manager.disable
+
+    def restore() -> None:
+        for handler in set(root.handlers) - set(handlers):
+            handler.close()
+        root.handlers[:] = handlers
+        root.setLevel(level)
+        logging.disable(disabled)
+
+    return restore
+
+
+def _torch_state() -> Callable[[], None]:
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return _fresh_torch
+    dtype, threads, rng = torch.get_default_dtype(), torch.get_num_threads(), torch.get_rng_state()
+    deterministic = torch.are_deterministic_algorithms_enabled()
+    warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+    precision, grad = torch.get_float32_matmul_precision(), torch.is_grad_enabled()
+    anomaly, check_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
+    cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+
+    def restore() -> None:
+        torch.set_default_dtype(dtype)
+        torch.set_num_threads(threads)
+        torch.set_rng_state(rng)
+        torch.use_deterministic_algorithms(deterministic, warn_only=warn_only)
+        torch.set_float32_matmul_precision(precision)
+        torch.set_grad_enabled(grad)
+        torch.autograd.set_detect_anomaly(anomaly, check_nan)
+        torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark = cudnn
+
+    return restore
+
+
+def _fresh_torch() -> None:
+    """Put back torch's own defaults after the test that imported it first."""
+    torch: Any = sys.modules.get("torch")
+    if torch is None:
+        return
+    torch.set_default_dtype(torch.float32)
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(False)
+    torch.set_float32_matmul_precision("highest")
+    torch.set_grad_enabled(True)
+    torch.autograd.set_detect_anomaly(False)
+    torch.backends.cudnn.deterministic = torch.backends.cudnn.benchmark = False
