@@ -1,5 +1,6 @@
 """The ways that Glassbox is measured against: the lesson's loop, and Lightning as most templates use it."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import lightning.pytorch as pl
@@ -82,8 +83,8 @@ class PlainModule(pl.LightningModule):
         return torch.optim.Adam(self.parameters(), lr=LR)
 
 
-def plain_lightning(x: Tensor, y: Tensor, epochs: int, folder: Path) -> None:
-    """Train with the plain module, a DataLoader and Lightning's CSV logger, without bar and checkpoints."""
+def plain_lightning(x: Tensor, y: Tensor, epochs: int, folder: Path) -> Callable[[], None]:
+    """Return the training of the plain module: a DataLoader and Lightning's CSV logger, without bar and checkpoints."""
     torch.manual_seed(0)
     trainer = pl.Trainer(
         max_epochs=epochs,
@@ -94,4 +95,5 @@ def plain_lightning(x: Tensor, y: Tensor, epochs: int, folder: Path) -> None:
         enable_progress_bar=False,
         enable_model_summary=False,
     )
-    trainer.fit(PlainModule(x.shape[1]), loader(x, y))
+    module, batches = PlainModule(x.shape[1]), loader(x, y)
+    return lambda: trainer.fit(module, batches)

@@ -224,7 +224,8 @@ def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":
                     f"trainer.limit_val_batches=0 leaves no {values['monitor']} for callbacks.{name}: "
                     "add monitor=train/loss or callbacks=none"
                 )
-    return build("trainer", node, **options(curves, callbacks))  # type: ignore[no-any-return]
+    ours = options(curves, callbacks, node.get("profiler"))
+    return build("trainer", {key: node[key] for key in node if key not in ours}, **ours)  # type: ignore[no-any-return]
 
 
 def check_logger(node: Mapping[str, Any]) -> None:

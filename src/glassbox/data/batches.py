@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 
+import torch
 from torch import Tensor
 
 
@@ -42,7 +43,7 @@ class TensorBatches:
         if self.order is not None:
             order = self.order().to(tensors[0].device)
             tensors = tuple(tensor[order] for tensor in tensors)
-        batches = zip(*(tensor.split(self.batch_size) for tensor in tensors), strict=True)
+        batches = zip(*(torch.split(tensor, self.batch_size) for tensor in tensors), strict=True)
         if self.world == 1:
             return batches
         return (tuple(part[self.rank :: self.world] for part in batch) for batch in batches)

@@ -1,6 +1,7 @@
 """Secrets are not written down: the value of a key that names one becomes `***`."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 MASK = "***"
@@ -29,7 +30,7 @@ def mask(tree: Any) -> Any:
     return ADDRESS.sub(rf"\1{MASK}@", tree) if isinstance(tree, str) else tree
 
 
-def mask_command(argv: list[str]) -> list[str]:
+def mask_command(argv: Sequence[str]) -> list[str]:
     """Return a command whose `key=value` words have their secrets masked.
 
     Args:

@@ -67,7 +67,7 @@ class WandbRun:
             name=name,
             group=study,
             dir=str(outputs),
-            mode=self.mode,
+            mode=self.mode,  # type: ignore[arg-type]
             config={**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
             tags=list(tags) or None,
             notes=notes,

@@ -83,7 +83,7 @@ class EpochMetrics(torch.nn.Module):
             values |= self.metrics.compute()
             self.metrics.reset()
         else:
-            values |= dict.fromkeys(self.metrics.keys(keep_base=True), torch.full_like(values["loss"], torch.nan))
+            values |= {str(name): torch.full_like(values["loss"], torch.nan) for name in self.metrics}
         return values
 
     def _comparable(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:

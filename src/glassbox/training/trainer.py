@@ -3,6 +3,7 @@
 import logging
 import warnings
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,8 @@ from glassbox.training.progress import EpochBar
 DataModule = pl.LightningDataModule
 Module = pl.LightningModule
 Trainer = pl.Trainer
+
+NOTHING = nullcontext()
 
 # What a constructor of torch or Lightning raises when its arguments do not fit.
 REFUSALS = (TypeError, ValueError, MisconfigurationException)
@@ -42,21 +45,32 @@ def hush() -> None:
     warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
 
 
-def options(curves: Curves, callbacks: Sequence[Callback]) -> dict[str, Any]:
+class NoProfiler(PassThroughProfiler):
+    """Profile nothing, at no cost: Lightning asks thirty times a step, and its own way makes a generator each time."""
+
+    def profile(self, action_name: str) -> AbstractContextManager[None]:  # type: ignore[override]
+        """Return the one context that does nothing."""
+        return NOTHING
+
+
+def options(curves: Curves, callbacks: Sequence[Callback], profiler: Any = None) -> dict[str, Any]:
     """Return the Trainer's arguments that belong to every run, whatever its config.
 
     Args:
         curves: The callback that writes the curves.
         callbacks: The callbacks of the config.
+        profiler: The profiler of the config.
     """
     return {
         "callbacks": [EpochBar(), curves, *callbacks],
         "logger": RunLogger(),
         "plugins": [AtomicCheckpointIO()],
         "log_every_n_steps": 1,
+        "profiler": profiler or NoProfiler(),
         "enable_progress_bar": False,
         "enable_model_summary": False,
-        "enable_checkpointing": any(isinstance(callback, ModelCheckpoint) for callback in callbacks),
+        # `curves` is a Checkpoint for Lightning, so that it adds none of its own.
+        "enable_checkpointing": True,
     }
 
 
@@ -67,7 +81,7 @@ def place(trainer: Trainer, folder: Path) -> None:
         trainer: The Trainer, before it has trained.
         folder: The run folder.
     """
-    trainer._default_root_dir = str(folder)
+    trainer._default_root_dir = str(folder)  # type: ignore[attr-defined]
     for callback in trainer.checkpoint_callbacks:
         if isinstance(callback, ModelCheckpoint) and callback.dirpath is None:
             callback.dirpath = str(folder / "checkpoints")
