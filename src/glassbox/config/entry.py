@@ -21,6 +21,7 @@ from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
 from glassbox.config.plain import resolved, writable
 from glassbox.config.schema import check
 from glassbox.config.terminal import exit_with
+from glassbox.errors import GlassboxError
 from glassbox.tracking.name import run_name, study_name, with_new_tail
 
 
@@ -37,6 +38,7 @@ class Train:
         self.overrides: list[str] = self.args.overrides
         self.cfg: DictConfig | None = None
         self.job: Any = None
+        self.error: GlassboxError | None = None
         self.exit_code = 0
 
     def main(self) -> int:
@@ -49,6 +51,8 @@ class Train:
             self._check()
         sys.argv = [sys.argv[0], *flags(self.args), *self.overrides]
         hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
+        if self.error is not None:
+            raise self.error
         return self.exit_code
 
     def task(self, cfg: DictConfig) -> float | None:
@@ -60,6 +64,15 @@ class Train:
         Returns:
             The monitored metric of the best checkpoint, for a sweeper.
         """
+        try:
+            return self._run(cfg)
+        except GlassboxError as error:
+            if self.args.multirun:
+                raise  # one job of several: Hydra goes on with the others
+            self.error = error
+            return None
+
+    def _run(self, cfg: DictConfig) -> float | None:
         from glassbox.config.job import execute, prepare
         from glassbox.training.summary import print_summary
 

@@ -59,6 +59,7 @@ def test_again(folder: Path) -> list[Comparison]:
     """
     from glassbox.config.job import prepare
     from glassbox.training.run import test_metrics
+    from glassbox.training.trainer import place
 
     record = Record.read(folder)
     checkpoint = _checkpoint(folder)
@@ -68,6 +69,7 @@ def test_again(folder: Path) -> list[Comparison]:
         raise BadInput(
             f"{folder}: its data file has changed since; bring the old file back to get the recorded numbers"
         )
+    place(job.trainer, folder)
     again = test_metrics(job.trainer, job.module, job.datamodule, checkpoint)
     recorded = record.get("test") or {}
     return [Comparison(key, recorded.get(key), value) for key, value in again.items()]
@@ -159,7 +161,7 @@ def _net(values: Mapping[str, Any], preprocessing: Any) -> "torch.nn.Module":
 def _here(values: dict[str, Any]) -> dict[str, Any]:
     """Change a run's config to one device of this machine, and no logger."""
     trainer = values["trainer"] | {"accelerator": "auto", "devices": 1, "strategy": "auto", "profiler": None}
-    return values | {"trainer": trainer, "logger": {"_target_": None}, "callbacks": {}}
+    return values | {"trainer": trainer, "logger": {"_target_": None}}
 
 
 def _checkpoint(folder: Path) -> Path:

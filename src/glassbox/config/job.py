@@ -118,7 +118,11 @@ def execute(
         root=root,
         wandb_run_id=folder.name if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
     )
-    trackers = start_trackers(job, folder)
+    try:
+        trackers = start_trackers(job, folder)
+    except Exception as error:
+        record.finish("failed", reason=" ".join(str(error).split()), exit_code=getattr(error, "exit_code", 1))
+        raise
     job.curves.trackers = list(trackers)
     job.curves.beat = record.beat
     place(job.trainer, folder)

@@ -26,7 +26,7 @@ def breast_cancer(features: Sequence[str] | str = "all") -> Table:
         Wolberg, Mangasarian, Street and Street, Breast Cancer Wisconsin (Diagnostic), UCI repository, 1995.
 
     Example:
-        >>> breast_cancer(["worst perimeter", "worst smoothness"]).features.shape
+        >>> breast_cancer(["mean concave points", "worst texture"]).features.shape
         (569, 2)
     """
     from sklearn.datasets import load_breast_cancer

@@ -90,4 +90,4 @@ def _number(value: str) -> str:
         number = float(value)
     except ValueError:
         return value
-    return f"{number:g}" if value.lower() not in ("nan", "inf") else value
+    return f"{number:g}".replace("e+", "e") if value.lower() not in ("nan", "inf") else value

@@ -1,11 +1,13 @@
 """The W&B run of a run: offline unless asked otherwise, lean, and nothing in it that was not meant."""
 
+import netrc
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlparse
 
-from glassbox.errors import BadInput
+from glassbox.errors import BadInput, GlassboxError
 from glassbox.tracking.secret import mask
 
 MODES = ("offline", "online", "disabled")
@@ -39,14 +41,22 @@ class WandbRun:
         """
         if mode not in MODES:
             raise BadInput(f"logger.mode={mode}: must be {', '.join(MODES)}")
-        if mode == "online":
-            import wandb
-
-            if not os.environ.get("WANDB_API_KEY") and not wandb.Api.__module__ == "":
-                raise BadInput("logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline")
+        if mode == "online" and not _has_key():
+            raise BadInput("logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline")
 
     def start(self, *, name: str, study: str, config: Mapping[str, Any], tags: list[str], notes: str | None) -> None:
-        """Begin the W&B run."""
+        """Begin the W&B run.
+
+        Args:
+            name: Its name and id.
+            study: Its group.
+            config: Its config, nested and plain; secrets are masked.
+            tags: Words of the user's.
+            notes: A text of the user's.
+
+        Raises:
+            GlassboxError: W&B refuses, such as for a key that is not valid.
+        """
         import wandb
 
         outputs = self.folder.parent.parent
@@ -60,22 +70,26 @@ class WandbRun:
             disable_code=True,
             x_transaction_log_flush_interval=0.2,
         )
-        self.run = wandb.init(
-            project=self.project,
-            entity=self.entity,
-            id=name,
-            name=name,
-            group=study,
-            dir=str(outputs),
-            mode=self.mode,  # type: ignore[arg-type]
-            config={**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
-            tags=list(tags) or None,
-            notes=notes,
-            resume=None,
-            reinit="create_new",
-            save_code=False,
-            settings=settings,
-        )
+        try:
+            self.run = wandb.init(
+                project=self.project,
+                entity=self.entity,
+                id=name,
+                name=name,
+                group=study,
+                dir=str(outputs),
+                mode=self.mode,  # type: ignore[arg-type]
+                config={**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
+                tags=list(tags) or None,
+                notes=notes,
+                resume=None,
+                reinit="create_new",
+                save_code=False,
+                settings=settings,
+            )
+        except wandb.Error as error:
+            message = " ".join(str(error).split())
+            raise GlassboxError(f"W&B does not start the run: {message}; or use logger.mode=offline") from error
         self.run.define_metric("epoch", hidden=True)
         for stage in ("train", "val"):
             self.run.define_metric(f"{stage}/*", step_metric="epoch", summary="min,last")
@@ -111,3 +125,18 @@ class WandbRun:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the live run behind when copied to another process, which then logs nothing."""
         return self.__dict__ | {"run": None}
+
+
+def _has_key() -> bool:
+    """Return whether W&B would find a key without asking: in the environment, or in netrc for its host."""
+    if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
+        return True
+    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    named = os.environ.get("NETRC")
+    for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
+        try:
+            if netrc.netrc(str(path)).authenticators(host):
+                return True
+        except (OSError, netrc.NetrcParseError):
+            continue
+    return False
