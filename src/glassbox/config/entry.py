@@ -50,7 +50,10 @@ class Train:
         if not self._only_shows():
             self._check()
         sys.argv = [sys.argv[0], *flags(self.args), *self.overrides]
-        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
+        try:
+            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
+        finally:
+            self._forget_multirun()
         if self.error is not None:
             raise self.error
         return self.exit_code
@@ -89,7 +92,7 @@ class Train:
             hydra={"hydra": OmegaConf.to_container(settings, resolve=False, enum_to_str=True)},
             command=self.command,
         )
-        print_summary(outcome, folder, job.values)
+        print_summary(outcome, folder, job.values, one_of_many=self.args.multirun)
         if not self.args.multirun or outcome.status == "interrupted":
             self.exit_code = outcome.exit_code
         if outcome.status == "interrupted":
@@ -115,6 +118,12 @@ class Train:
             from glassbox.config.job import prepare
 
             self.job = prepare(values, writable(cfg))
+
+    def _forget_multirun(self) -> None:
+        """Remove Hydra's own copy of the config of a multirun: each run has its own, and this one shows secrets."""
+        for study in (text.partition("=")[2] for text in self.overrides if text.startswith("study=")):
+            if self.args.multirun:
+                (outputs() / study / "multirun.yaml").unlink(missing_ok=True)
 
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         from glassbox.config.rerun import rerun_config

@@ -5,33 +5,47 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from glassbox.training.run import Outcome
 
 
-def print_summary(outcome: Outcome, folder: Path, values: Mapping[str, Any], console: Console | None = None) -> None:
+def print_summary(
+    outcome: Outcome,
+    folder: Path,
+    values: Mapping[str, Any],
+    *,
+    one_of_many: bool = False,
+    console: Console | None = None,
+) -> None:
     """Print how a run ended and what to do next.
 
     Args:
         outcome: How it ended.
         folder: Its folder.
         values: Its config.
+        one_of_many: Whether it is a job of a multirun, which gets one line.
         console: Where to print; the terminal by default.
     """
     console = console or Console(highlight=False, soft_wrap=True)
     shown = shown_path(folder)
+    rows = _rows(outcome, values)
+    if one_of_many:
+        told = "  ".join(f"{name} {text}" for name, text in rows if name in ("val", "test"))
+        console.print(f"{rows[0][1]}  {told}  {shown}")
+        return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
     table.add_column()
-    for name, text in _rows(outcome, values):
+    for name, text in rows:
         table.add_row(name, text)
     table.add_row("folder", str(shown))
     console.print()
     console.print(table)
     console.print()
     for what, command in _next(outcome, shown, values):
-        console.print(f"[dim]{what:<10}[/dim]{command}", markup=True)
+        console.print(f"[dim]{what:<10}[/dim]{escape(command)}")
 
 
 def shown_path(folder: Path) -> Path:
@@ -57,20 +71,24 @@ def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
 
 
 def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (what for, command) pairs: look, evaluate, compare, repeat, sync."""
+    """Return (what for, command) pairs: look, evaluate, repeat, compare, sync."""
     tracker = str(values["logger"].get("_target_"))
-    everything = folder.parent.parent
+    everything = folder.parent.parent / "wandb"
+    followed = next(iter(sorted(everything.glob(f"*run-*-{folder.name}"))), None)
     commands = []
-    if tracker.endswith("WandbRun"):
-        commands.append(("look", f"wandb leet {everything / 'wandb'}"))
+    if followed is not None:
+        commands.append(("look", f"wandb leet {followed}"))
     elif tracker.endswith("TensorBoardRun"):
-        commands.append(("look", f"tensorboard --logdir {folder.parent}"))
+        commands.append(("look", f"tensorboard --logdir {folder}"))
     if (folder / "boundary.png").exists():
         commands.append(("picture", str(folder / "boundary.png")))
     if outcome.status == "finished":
         commands.append(("evaluate", f"python scripts/evaluate.py {folder}"))
     commands.append(("repeat", f"python scripts/train.py rerun={folder}"))
-    commands.append(("sweep", "python scripts/train.py -m study=my-question optimizer=sgd,adam seed=0,1,2"))
-    if tracker.endswith("WandbRun") and values["logger"].get("mode") == "offline":
-        commands.append(("sync", f"wandb sync {everything / 'wandb'}/offline-run-*-{folder.name}"))
+    if followed is not None:
+        commands.append(("compare", f"wandb leet {everything}"))
+    elif tracker.endswith("TensorBoardRun"):
+        commands.append(("compare", f"tensorboard --logdir {folder.parent}"))
+    if followed is not None and values["logger"].get("mode") == "offline":
+        commands.append(("sync", f"wandb sync {followed}"))
     return commands
