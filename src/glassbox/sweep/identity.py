@@ -30,6 +30,18 @@ TRAINER_OUT = frozenset(
     }
 )
 
+# For Lightning 1 is one batch, and 1.0 is all of them.
+COUNT_OR_SHARE = frozenset(
+    "trainer." + name
+    for name in (
+        "limit_train_batches",
+        "limit_val_batches",
+        "limit_test_batches",
+        "overfit_batches",
+        "val_check_interval",
+    )
+)
+
 # Callbacks that only look on. Any other callback may change training, so it counts.
 OBSERVERS = frozenset(
     "lightning.pytorch.callbacks." + name
@@ -86,7 +98,7 @@ def determining(config: Mapping[str, Any], data_digest: str | None = None) -> di
     return {
         key: value
         for key, value in sorted(kept.items())
-        if not (key in DEFAULTS and _canonical(value) == _canonical(DEFAULTS[key]))
+        if not (key in DEFAULTS and _canonical(value, key) == _canonical(DEFAULTS[key], key))
     }
 
 
@@ -106,7 +118,7 @@ def identity(config: Mapping[str, Any], data_digest: str | None = None) -> str:
         >>> identity({"lr": 1}) == identity({"lr": 2})
         False
     """
-    flat = {key: _canonical(value) for key, value in determining(config, data_digest).items()}
+    flat = {key: _canonical(value, key) for key, value in determining(config, data_digest).items()}
     return hashlib.sha256(json.dumps(flat, sort_keys=True).encode()).hexdigest()[:16]
 
 
@@ -119,12 +131,13 @@ def _flatten(prefix: str, node: Any) -> Iterator[tuple[str, Any]]:
         yield prefix, node
 
 
-def _canonical(value: Any) -> Any:
+def _canonical(value: Any, key: str) -> Any:
     """Write numbers in one way: 1 and 1.0 are the same hyper-parameter, True is not 1."""
     if isinstance(value, bool) or value is None or isinstance(value, str):
         return value
     if isinstance(value, int | float):
-        return f"number {value!r}" if isinstance(value, int) and abs(value) > 2**53 else f"number {float(value)!r}"
+        whole = isinstance(value, int) and (key in COUNT_OR_SHARE or abs(value) > 2**53)
+        return f"number {value!r}" if whole else f"number {float(value)!r}"
     if isinstance(value, Mapping):
-        return {str(key): _canonical(item) for key, item in value.items()}
-    return [_canonical(item) for item in value]
+        return {str(name): _canonical(item, key) for name, item in value.items()}
+    return [_canonical(item, key) for item in value]

@@ -73,7 +73,8 @@ class Curves(Checkpoint):
         """Write the row of the epoch; stop the run if a loss is no longer finite."""
         epoch = trainer.current_epoch
         logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        row = logged | {"train/lr": self._lr} | self._sample
+        exact = {key: value for key, value in getattr(pl_module, "exact", {}).items() if key in logged}
+        row = logged | exact | {"train/lr": self._lr} | self._sample
         self._sample = {}
         self.rows[epoch] = row
         if trainer.is_global_zero:

@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import MeanMetric, Metric, MetricCollection
+from torchmetrics import Metric, MetricCollection, SumMetric
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -36,7 +36,9 @@ class EpochMetrics(torch.nn.Module):
         super().__init__()
         self.task = task
         self.target_scale = target_scale
-        self.loss = MeanMetric(nan_strategy="disable")
+        # Two sums instead of a MeanMetric: torchmetrics 1.9 ignores the weights when it is told to keep NaN (2026-11).
+        self.total = SumMetric(nan_strategy="disable")
+        self.rows = SumMetric(nan_strategy="disable")
         metrics: dict[str, Metric | MetricCollection]
         if task == "binary":
             metrics = {"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()}
@@ -73,11 +75,16 @@ class EpochMetrics(torch.nn.Module):
             return {}
         losses, outputs, targets = zip(*self._kept, strict=True)
         self._kept = []
-        rows = torch.tensor([len(target) for target in targets], device=losses[0].device)
         output, target = torch.cat(outputs), torch.cat(targets)
-        self.loss.update(torch.stack(losses), rows)
-        values = {"loss": self.loss.compute()}
-        self.loss.reset()
+        dtype = torch.float64 if output.dtype == torch.float64 else torch.float32
+        rows = torch.tensor([len(target) for target in targets], dtype=dtype, device=output.device)
+        for metric in (self.total, self.rows, self.metrics):
+            metric.set_dtype(dtype)
+        self.total.update(torch.stack(losses).to(dtype) * rows)
+        self.rows.update(rows)
+        values = {"loss": self.total.compute() / self.rows.compute()}
+        self.total.reset()
+        self.rows.reset()
         if bool(torch.isfinite(output).all()):
             self.metrics.update(*self._comparable(output, target))
             values |= self.metrics.compute()

@@ -67,6 +67,8 @@ class SupervisedModule(pl.LightningModule):
         self.train_metrics = EpochMetrics(task, classes, target_scale)
         self.val_metrics = EpochMetrics(task, classes, target_scale)
         self.test_metrics = EpochMetrics(task, classes, target_scale)
+        # What was logged last, unrounded: `self.log` keeps float32.
+        self.exact: dict[str, float] = {}
         self.save_hyperparameters(dict(hparams or {}))
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -130,3 +132,4 @@ class SupervisedModule(pl.LightningModule):
         for name, value in metrics.compute().items():
             # torchmetrics has gathered the rows of all devices, so the devices agree and syncing changes nothing.
             self.log(f"{stage}/{name}", value, sync_dist=self.trainer.world_size > 1)
+            self.exact[f"{stage}/{name}"] = float(value)

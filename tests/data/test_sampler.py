@@ -1,0 +1,79 @@
+"""The order of samples is a function of seed and epoch alone."""
+
+import random
+
+import numpy as np
+import pytest
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from glassbox.data.batches import TensorBatches
+from glassbox.data.sampler import EpochSampler, mix
+
+
+def test_order_ignores_every_other_source_of_randomness():
+    sampler = EpochSampler(50, seed=3)
+    expected = [sampler.order(epoch).tolist() for epoch in range(4)]
+    torch.manual_seed(9)
+    torch.rand(7)
+    random.seed(1)
+    np.random.default_rng(2)
+    seen = EpochSampler(50, seed=3)
+    for epoch in (3, 1, 0, 2):  # in any order, again and again
+        seen.set_epoch(epoch)
+        assert list(seen) == list(seen) == expected[epoch]
+
+
+def test_order_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    list(EpochSampler(50, seed=3))
+    assert torch.equal(torch.get_rng_state(), before)
+
+
+def test_every_epoch_and_seed_has_its_own_order_of_all_rows():
+    orders = {tuple(EpochSampler(20, seed).order(epoch).tolist()) for seed in range(5) for epoch in range(5)}
+    assert len(orders) == 25
+    assert all(sorted(order) == list(range(20)) for order in orders)
+
+
+def test_without_shuffling_the_order_is_that_of_the_rows():
+    assert list(EpochSampler(5, seed=1, shuffle=False)) == [0, 1, 2, 3, 4]
+
+
+def test_mix_is_a_bijection_of_the_packed_pair():
+    # The finaliser undone, step by step, gives the pair back: two pairs cannot meet.
+    def unshift(z, k):
+        x = z
+        for _ in range(64 // k + 1):
+            x = z ^ (x >> k)
+        return x
+
+    mask = 2**64 - 1
+    for seed in (0, 1, 2**31, 2**32 - 1):
+        for epoch in (0, 1, 999, 2**32 - 1):
+            z = unshift(mix(seed, epoch), 31)
+            z = unshift(z * pow(0x94D049BB133111EB, -1, 2**64) & mask, 27)
+            z = unshift(z * pow(0xBF58476D1CE4E5B9, -1, 2**64) & mask, 30)
+            assert (z - 0x9E3779B97F4A7C15) & mask == (seed << 32 | epoch)
+
+
+@pytest.mark.parametrize("batch_size", [1, 4, 7, 20])
+def test_batches_equal_those_of_a_data_loader(batch_size):
+    x, y = torch.arange(40.0).reshape(20, 2), torch.arange(20)
+    sampler = EpochSampler(20, seed=5)
+    loader = DataLoader(TensorDataset(x, y), batch_size=batch_size, sampler=sampler)
+    ours = TensorBatches((x, y), batch_size, lambda: sampler.order(2))
+    sampler.set_epoch(2)
+    assert len(ours) == len(loader)
+    for mine, theirs in zip(ours, loader, strict=True):
+        assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
+
+
+@pytest.mark.parametrize("world", [2, 3])
+def test_processes_share_each_batch(world):
+    x = torch.arange(20)
+    whole = list(TensorBatches((x,), 6))
+    parts = [list(TensorBatches((x,), 6, rank=rank, world=world)) for rank in range(world)]
+    for position, (batch,) in enumerate(whole):
+        together = torch.cat([part[position][0] for part in parts])
+        assert sorted(together.tolist()) == batch.tolist()
