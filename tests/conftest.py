@@ -62,6 +62,20 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return folder
 
 
+@pytest.fixture
+def train(outputs: Path) -> Callable[..., Path]:
+    """Run scripts/train.py in this process: `train("lr=0.1")` returns the folder of the run that it made."""
+    from glassbox.config.entry import Train
+
+    def run(*overrides: str, exit_code: int = 0) -> Path:
+        before = set(outputs.glob("*/*/run.json"))
+        assert Train(list(overrides)).main() == exit_code
+        (made,) = set(outputs.glob("*/*/run.json")) - before
+        return made.parent
+
+    return run
+
+
 def _random_state() -> Callable[[], None]:
     numpy = sys.modules.get("numpy")
     state, legacy = random.getstate(), numpy and numpy.random.get_state()

@@ -323,7 +323,6 @@ def test_a_rerun_of_what_is_no_run(told, place):
         "data.features=all",
         "data=diabetes",
         "data=digits",
-        "~notes",
         "lr=0.1 -m seed=0,1",
     ],
 )

@@ -1,0 +1,65 @@
+"""What only shows or refuses answers at once: it loads none of the heavy libraries."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from glassbox.config.place import ROOT
+
+HEAVY = {"torch", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "scipy", "torchmetrics", "numpy"}
+# Python runs this file first, wherever it finds it; it writes down what was loaded when the program ends.
+SPY = "import atexit, os, sys; atexit.register(lambda: open(os.environ['SPY'], 'w').write(' '.join(sys.modules)))"
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "told"),
+    [
+        (["--help"], 0, "optimizer: adam, adamw, momentum, nesterov, rmsprop, sgd"),
+        (["--cfg", "job"], 0, "lr: 0.01"),
+        (["lr=0.5", "--cfg", "job", "--resolve", "-p", "optimizer"], 0, "lr: 0.5"),
+        (["optimzer=adam"], 2, "Error: optimzer=adam: unknown key 'optimzer', did you mean 'optimizer'?"),
+        (["optimizer=adma"], 2, "Error: optimizer=adma: no such option, did you mean 'adam'?"),
+        (["lr=abc"], 2, "Error: lr=abc: must be a finite number > 0"),
+        (["-m", "lr=abc,1"], 2, "Error: lr=abc: must be a finite number > 0"),
+        (["rerun=nowhere"], 2, "Error: nowhere is no run folder: it has no run.json"),
+    ],
+)
+def test_nothing_heavy_is_loaded(tmp_path, outputs, argv, code, told):
+    spy = tmp_path / "spy"
+    spy.mkdir()
+    (spy / "sitecustomize.py").write_text(SPY)
+    environment = os.environ | {"PYTHONPATH": str(spy), "SPY": str(tmp_path / "loaded")}
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *argv]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout + done.stderr
+    assert "Traceback" not in done.stderr
+    loaded = {name.partition(".")[0] for name in (tmp_path / "loaded").read_text().split()}
+    assert "hydra" in loaded
+    assert loaded & HEAVY == set()
+    assert list(outputs.iterdir()) == []
+
+
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "bench.py"])
+def test_a_python_without_the_project_is_told_in_one_line(script):
+    # Without site-packages python finds the standard library alone, as one without the environment does.
+    command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / script)]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode != 0
+    assert done.stdout == ""
+    (line,) = done.stderr.splitlines()
+    assert "make install" in line
+
+
+@pytest.mark.skipif(shutil.which("python3", path="/usr/bin") is None, reason="there is no other python here")
+def test_another_python(tmp_path):
+    python = Path("/usr/bin/python3")
+    done = subprocess.run(
+        [python, "-I", ROOT / "scripts" / "train.py"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert len(done.stderr.splitlines()) == 1
+    assert "make install" in done.stderr
