@@ -8,52 +8,82 @@ from typing import Any
 
 from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override
+from hydra.core.override_parser.types import Glob, Override
 from hydra.errors import HydraException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from glassbox.config.plain import resolved
-from glassbox.config.schema import did_you_mean
+from glassbox.config.schema import DIALS, GROUPS, did_you_mean
 from glassbox.errors import BadInput
 
 # What logging may be told to make: its own handlers, formatters and filters, and the streams of the terminal.
 LOGGING_CLASS = re.compile(r"(logging(\.handlers)?|colorlog|rich\.logging)\.[A-Za-z]+")
 # Hydra builds its launcher, sweeper and callbacks itself, so what it may name is narrower than what Glassbox builds.
+OURS = {
+    "run.dir": "${glassbox.outputs:}/${study}/${glassbox.run_name:${hydra.overrides.task}}",
+    "sweep.dir": "${glassbox.outputs:}/${study}",
+    "sweep.subdir": "${glassbox.run_name:${hydra.overrides.task}}",
+}
 HYDRA_TARGETS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 
 
-def composed(
-    conf: Path, name: str, overrides: list[str], *, multirun: bool = False, extra: str | None = None
-) -> DictConfig:
+def composed(conf: Path, name: str, overrides: list[str], *, extra: str | None = None) -> DictConfig:
     """Compose a primary config with overrides, with the `hydra` node, and tell every mistake in one or two lines.
 
     Args:
         conf: The folder of configs.
         name: The primary config, such as `train`.
-        overrides: Hydra overrides from the command line.
-        multirun: Whether comma lists are sweeps; the first value of each is composed.
+        overrides: Hydra overrides, each of one value.
         extra: One more folder of configs, searched first.
 
     Raises:
         BadInput: Hydra cannot compose it; the message names the override, and the spelling that was probably meant.
     """
     parsed = [_parse(text) for text in overrides]
-    if multirun:
-        parsed_texts = [_first(override) for override in parsed]
-    else:
-        parsed_texts = overrides
-        for override in parsed:
-            if override.is_sweep_override():
-                raise BadInput(f"{override.input_line}: several values need a multirun: add -m")
+    for override in parsed:
+        if override.is_delete() and override.key_or_group in (*DIALS, *GROUPS):
+            raise BadInput(
+                f"{override.input_line}: a run needs '{override.key_or_group}'; choose another value or option"
+            )
+        if override.is_sweep_override():
+            key, _, value = (override.input_line or "").partition("=")
+            raise BadInput(
+                f"{key}={value}: several values need a multirun, add -m; one value with a comma needs quotes"
+            )
     if extra is not None:
-        parsed_texts = [*parsed_texts, f"hydra.searchpath=[file://{Path(extra).absolute()}]"]
+        if not Path(extra).is_dir():
+            raise BadInput(f"--config-dir={extra}: no such folder")
+        overrides = [*overrides, f"hydra.searchpath=[file://{Path(extra).absolute()}]"]
     with _hydra(conf):
         try:
-            return compose(name, overrides=parsed_texts, return_hydra_config=True)
+            return compose(name, overrides=overrides, return_hydra_config=True)
         except (HydraException, OmegaConfBaseException) as error:
             _diagnose(conf, name, parsed)
             raise BadInput(_one_line(f"{error} {error.__cause__ or ''}")) from error
+
+
+def jobs_to_check(overrides: list[str]) -> list[list[str]]:
+    """Return jobs of a multirun in which every value of every sweep stands once: not their product, but their sum.
+
+    Args:
+        overrides: Hydra overrides, some of several values.
+
+    Returns:
+        The overrides of the first job, then those of one job per further value.
+
+    Raises:
+        BadInput: An override cannot be read, or its values cannot be listed.
+
+    Example:
+        >>> jobs_to_check(["lr=1,2", "seed=0,1", "model=mlp"])
+        [['lr=1', 'seed=0', 'model=mlp'], ['lr=2', 'seed=0', 'model=mlp'], ['lr=1', 'seed=1', 'model=mlp']]
+    """
+    values = [_values(_parse(text)) for text in overrides]
+    first = [texts[0] for texts in values]
+    return [first] + [
+        [*first[:place], text, *first[place + 1 :]] for place, texts in enumerate(values) for text in texts[1:]
+    ]
 
 
 def task_values(cfg: DictConfig) -> dict[str, Any]:
@@ -92,16 +122,16 @@ def check_hydra(cfg: DictConfig) -> None:
             raise BadInput(f"{where}={value}: only the classes of logging, colorlog and rich.logging may be named here")
         if in_logging and isinstance(value, str) and re.search(r"\bext://(?!sys\.std(out|err)$)", value):
             raise BadInput(f"{where}={value}: only ext://sys.stdout and ext://sys.stderr may be named here")
-    for key, end in {
-        "run.dir": "${study}/${glassbox.run_name:${hydra.overrides.task}}",
-        "sweep.dir": "${study}",
-    }.items():
-        value = OmegaConf.to_container(cfg.hydra, resolve=False)
-        for part in key.split("."):
-            assert isinstance(value, dict)
-            value = value[part]
-        if value != "${glassbox.outputs:}/" + end:
-            raise BadInput(f"hydra.{key}={value}: a run lives in outputs/<study>/<run>; choose study=NAME instead")
+    hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
+    assert isinstance(hydra, dict)
+    for key, ours in OURS.items():
+        group, _, name = key.partition(".")
+        if hydra[group][name] != ours:
+            raise BadInput(f"hydra.{key}={hydra[group][name]}: a run lives in outputs/<study>/<run>; choose study=NAME")
+    if hydra["job"]["chdir"]:
+        raise BadInput("hydra.job.chdir=true: not used here; a run writes into its own folder anyway")
+    if hydra["mode"] is not None:
+        raise BadInput(f"hydra.mode={cfg.hydra.mode.name}: add -m for several runs, leave it out for one")
 
 
 def _hydra(conf: Path) -> AbstractContextManager[None]:
@@ -122,15 +152,19 @@ def _parse(text: str) -> Override:
     return override
 
 
-def _first(override: Override) -> str:
-    """Return an override with the first value of its sweep."""
+def _values(override: Override) -> list[str]:
+    """Return an override of several values as one override per value."""
+    text = override.input_line or ""
     if not override.is_sweep_override():
-        return override.input_line or ""
-    first = next(iter(override.sweep_string_iterator()))
-    return f"{override.get_key_element()}={first}"
+        return [text]
+    if override.is_interval_sweep():
+        raise BadInput(f"{text}: this sweeper needs values; list them, as in lr=0.1,0.2")
+    if isinstance(override.value(), Glob):
+        raise BadInput(f"{text}: name the options, as in optimizer=sgd,adam")
+    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
-def _diagnose(conf: Path, name: str, overrides: Iterable[Override]) -> None:
+def _diagnose(conf: Path, name: str, overrides: list[Override]) -> None:
     """Find the override that Hydra could not use, and say what was probably meant.
 
     Raises:
@@ -140,6 +174,8 @@ def _diagnose(conf: Path, name: str, overrides: Iterable[Override]) -> None:
     chosen = [override for override in overrides if override.key_or_group in groups]
     for override in chosen:
         group, value = override.key_or_group, override.value()
+        if override.is_add() or override.package is not None or override.is_delete():
+            raise BadInput(f"{override.input_line}: '{group}' is chosen already; write {group}=OPTION")
         options = sorted(p.stem for p in (conf / group).glob("*.yaml"))
         for option in value if isinstance(value, list) else [value]:
             if option is not None and str(option) not in options:
@@ -160,6 +196,8 @@ def _diagnose(conf: Path, name: str, overrides: Iterable[Override]) -> None:
                 near = near.replace("mean '", f"mean '{place}")
                 if override.is_add():
                     break
+                if place == "data.":
+                    near = near or "; it belongs to another data set, choose data=NAME"
                 raise BadInput(f"{override.input_line}: unknown key '{key}'{near}")
             node = node[part]
 

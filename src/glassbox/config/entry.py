@@ -16,12 +16,12 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from glassbox.config.build import check_targets
-from glassbox.config.compose import check_hydra, composed, task_values
+from glassbox.config.compose import check_hydra, composed, jobs_to_check, task_values
 from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside, outputs
 from glassbox.config.plain import resolved, writable
 from glassbox.config.schema import check
 from glassbox.config.terminal import exit_with
-from glassbox.errors import GlassboxError
+from glassbox.errors import BadInput, GlassboxError
 from glassbox.tracking.name import run_name, study_name, with_new_tail
 
 
@@ -49,6 +49,8 @@ class Train:
             self.overrides.append(f"study={study_name()}")
         if not self._only_shows():
             self._check()
+        elif not self.args.multirun:
+            composed(CONF, "train", self.overrides, extra=self.args.config_dir)
         sys.argv = [sys.argv[0], *flags(self.args), *self.overrides]
         try:
             hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
@@ -70,9 +72,11 @@ class Train:
         try:
             return self._run(cfg)
         except GlassboxError as error:
-            if self.args.multirun:
-                raise  # one job of several: Hydra goes on with the others
-            self.error = error
+            if not self.args.multirun:
+                self.error = error
+                return None
+            print(f"Error: {error}", file=sys.stderr)  # one job of several: the others go on
+            self.exit_code = 1
             return None
 
     def _run(self, cfg: DictConfig) -> float | None:
@@ -105,19 +109,21 @@ class Train:
 
     def _check(self) -> None:
         """Check the whole command before any folder exists; a single run is built here, too."""
-        cfg = composed(CONF, "train", self.overrides, multirun=self.args.multirun, extra=self.args.config_dir)
-        check_hydra(cfg)
-        values = task_values(cfg)
-        cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-        if values.get("rerun"):
-            cfg, values = self._rerun(cfg)
-        check(values)
-        check_targets(values)
-        check_writable()
-        if not self.args.multirun:
+        for overrides in jobs_to_check(self.overrides) if self.args.multirun else [self.overrides]:
+            cfg = composed(CONF, "train", overrides, extra=self.args.config_dir)
+            check_hydra(cfg)
+            values = task_values(cfg)
+            cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+            if values.get("rerun") is not None:
+                cfg, values = self._rerun(cfg)
+            check(values)
+            check_targets(values)
+            check_writable()
             from glassbox.config.job import prepare
 
             self.job = prepare(values, writable(cfg))
+        if self.args.multirun:
+            self.job = None  # built again by each job
 
     def _forget_multirun(self) -> None:
         """Remove Hydra's own copy of the config of a multirun: each run has its own, and this one shows secrets."""
@@ -128,6 +134,8 @@ class Train:
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         from glassbox.config.rerun import rerun_config
 
+        if not isinstance(cfg.rerun, str):
+            raise BadInput(f"rerun={cfg.rerun}: must be a run folder, outputs/<study>/<run>")
         parser = OverridesParser.create()
         keys = [parser.parse_override(text).key_or_group for text in self.overrides]
         keys = [key for key in keys if key != "rerun" and not key.startswith("hydra")]

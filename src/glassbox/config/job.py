@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from glassbox.config.build import build, call, check_targets, find
 from glassbox.config.plain import to_yaml
-from glassbox.config.schema import check
+from glassbox.config.schema import check, did_you_mean
 from glassbox.errors import BadInput
 from glassbox.sweep.identity import identity
+from glassbox.tracking.keys import monitored
+
+# Accelerator → the name under which Lightning knows it.
+MISSING = {"gpu": "cuda", "cuda": "cuda", "mps": "mps", "tpu": "tpu"}
 
 if TYPE_CHECKING:
     from glassbox.tracking.tracker import Tracker
@@ -57,6 +61,7 @@ def prepare(values: Mapping[str, Any], config: Mapping[str, Any]) -> Job:
     """
     check(values)
     check_targets(values)
+    check_monitors(values)
     digest = data_digest(values)
     check_logger(values["logger"])
     from glassbox.training.curves import Curves
@@ -113,8 +118,8 @@ def execute(
         seeds={"seed": values["seed"], "data.seed": values["data"].get("seed")},
         device=str(job.trainer.strategy.root_device),
         launcher=None,
-        tags=values["tags"],
-        notes=values["notes"],
+        tags=job.config["tags"],
+        notes=job.config["notes"],
         root=root,
         wandb_run_id=folder.name if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
     )
@@ -177,6 +182,9 @@ def build_module(values: Mapping[str, Any], datamodule: "DataModule") -> "Module
     from glassbox.training.trainer import Module
 
     sizes = {name: getattr(datamodule, name) for name in ("in_features", "out_features") if hasattr(datamodule, name)}
+    for name, size in sizes.items():
+        if values["model"].get(name, size) != size:
+            raise BadInput(f"model.{name}={values['model'][name]}: the data has {size}; leave it out")
     net = build("model", values["model"], **sizes)
     if net is None:
         raise BadInput("model has no `_target_`: choose model=NAME")
@@ -216,7 +224,7 @@ def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":
     Raises:
         BadInput: The device is not there, or the Trainer refuses its arguments.
     """
-    from glassbox.training.trainer import options
+    from glassbox.training.trainer import has_accelerator, options, starts_the_script_again
 
     node, nodes = values["trainer"], values["callbacks"] or {}
     callbacks = [build("callbacks", nodes[name], where=f"callbacks.{name}") for name in nodes]
@@ -228,8 +236,35 @@ def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":
                     f"trainer.limit_val_batches=0 leaves no {values['monitor']} for callbacks.{name}: "
                     "add monitor=train/loss or callbacks=none"
                 )
+    device = node.get("accelerator")
+    if device in MISSING and not has_accelerator(MISSING[device]):
+        raise BadInput(f"trainer.accelerator={device}: this machine has none that torch can use; use trainer=auto")
     ours = options(curves, callbacks, node.get("profiler"))
-    return build("trainer", {key: node[key] for key in node if key not in ours}, **ours)  # type: ignore[no-any-return]
+    trainer: Trainer = build("trainer", {key: node[key] for key in node if key not in ours}, **ours)
+    if starts_the_script_again(trainer):
+        raise BadInput(f"trainer.devices={node.get('devices')}: several devices need trainer=ddp")
+    return trainer
+
+
+def check_monitors(values: Mapping[str, Any]) -> None:
+    """Check that what is monitored will be logged; a LightningModule of the user's own may log what it likes.
+
+    Args:
+        values: The config with every interpolation resolved.
+
+    Raises:
+        BadInput: There is no such metric.
+    """
+    if not str(values["model"].get("_target_")).startswith("glassbox."):
+        return
+    known = monitored(values["loss"]["task"])
+    nodes = {"": values, "scheduler.": values["scheduler"] or {}}
+    nodes |= {f"callbacks.{name}.": node or {} for name, node in (values["callbacks"] or {}).items()}
+    for place, node in nodes.items():
+        key = node.get("monitor")
+        if key is not None and key not in known:
+            near = did_you_mean(str(key), known)
+            raise BadInput(f"{place}monitor={key}: no such metric{near} (there are {', '.join(known)})")
 
 
 def check_logger(node: Mapping[str, Any]) -> None:
@@ -275,8 +310,8 @@ def start_trackers(job: Job, folder: Path) -> list["Tracker"]:
             name=folder.name,
             study=job.values["study"],
             config=job.config,
-            tags=job.values["tags"],
-            notes=job.values["notes"],
+            tags=job.config["tags"],
+            notes=job.config["notes"],
         )
         job.trainer.logger.attach(tracker.experiment)  # type: ignore[union-attr]
         trackers.append(tracker)

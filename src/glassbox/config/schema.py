@@ -63,12 +63,28 @@ RULES: dict[str, Rule] = {
     "notes": TEXT,
     "tags": Rule(lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), "a list of words"),
     "data.seed": SEED,
+    "trainer.accumulate_grad_batches": POSITIVE_INT,
+    "trainer.check_val_every_n_epoch": POSITIVE_INT,
+    "trainer.gradient_clip_val": Rule(lambda v: v is None or (_is_number(v) and v > 0), "a finite number > 0, or null"),
+    "trainer.max_steps": Rule(lambda v: v == -1, "left out; the length of a run is max_epochs"),
+    "trainer.min_epochs": Rule(lambda v: v is None, "left out; the length of a run is max_epochs"),
+    "trainer.default_root_dir": Rule(lambda v: v is None, "left out; a run writes into its own folder"),
+    "scheduler.interval": Rule(lambda v: v in ("epoch", "step"), "epoch or step"),
+    "scheduler.step_size": POSITIVE_INT,
+    "scheduler.patience": Rule(lambda v: _is_int(v) and v >= 0, "a whole number ≥ 0"),
+    "scheduler.total_steps": Rule(lambda v: v == "auto", "auto: the number of optimizer steps of the run"),
+    "optimizer.weight_decay": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
+    "optimizer.momentum": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
+    "optimizer.eps": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
     "data.split": Rule(_is_split, "three shares > 0 that add up to 1: train, validation, test"),
 }
 
 # The keys that a config has at the top, besides the groups.
-DIALS = frozenset(key for key in RULES if "." not in key)
+DIALS = tuple(key for key in RULES if "." not in key)
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "trainer", "logger", "callbacks")
+
+# The keys in groups that a run cannot do without.
+NEEDED = ("loss.task", "data._target_", "model._target_", "loss._target_", "optimizer._target_", "trainer._target_")
 
 # A copy of a dial deep in a group must not drift away from the dial that is recorded.
 COPIES = {"optimizer.lr": "lr", "trainer.max_epochs": "max_epochs"}
@@ -84,15 +100,16 @@ def check(config: Mapping[str, Any]) -> None:
         BadInput: Names the first value that breaks a rule, and the rule.
 
     Example:
-        >>> check({"lr": float("inf")})
+        >>> check({"lrr": 0.1})
         Traceback (most recent call last):
-        glassbox.errors.BadInput: lr=inf: must be a finite number > 0
+        glassbox.errors.BadInput: lrr: unknown key 'lrr', did you mean 'lr'?
     """
     for key in config:
         if key not in DIALS and key not in GROUPS:
-            raise BadInput(
-                f"Unknown key '{key}'{did_you_mean(str(key), [*DIALS, *GROUPS])}: see --cfg job for every key"
-            )
+            raise BadInput(f"{key}: unknown key '{key}'{did_you_mean(str(key), [*DIALS, *GROUPS])}")
+    for key in (*DIALS, *GROUPS, *NEEDED):
+        if not _select(config, key)[0]:
+            raise BadInput(f"{key} is missing: leave out what removes it, such as ~{key}")
     for key, rule in RULES.items():
         found, value = _select(config, key)
         if found and not rule.holds(value):
@@ -101,6 +118,9 @@ def check(config: Mapping[str, Any]) -> None:
         found, value = _select(config, copy)
         if found and value != config.get(dial):
             raise BadInput(f"{copy}={show(value)} differs from {dial}={show(config.get(dial))}: set {dial} instead")
+    for name, node in (config.get("callbacks") or {}).items():
+        if isinstance(node, Mapping) and node.get("dirpath") is not None:
+            raise BadInput(f"callbacks.{name}.dirpath: leave it out; a run writes into its own folder")
     monitor, mode = config.get("monitor"), config.get("mode")
     better = direction(monitor) if isinstance(monitor, str) else None
     if better is not None and mode != better:

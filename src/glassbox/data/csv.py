@@ -77,7 +77,7 @@ def read_frame(path: Path) -> "pd.DataFrame":
         text = " ".join(str(error).replace("Error tokenizing data. C error:", "").split())
         raise BadInput(f"{path}: rows of unequal length: {text}") from error
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 text (byte {error.start}); save it as UTF-8") from error
+        raise BadInput(f"{path}: not UTF-8 text; save it as UTF-8") from error
     except OSError as error:
         raise BadInput(f"{path}: cannot be read: {error.strerror}") from error
     names = [str(name).strip() for name in raw.iloc[0]]

@@ -85,13 +85,14 @@ def select(table: Table, features: Sequence[str] | str) -> Table:
     """
     if features == "all":
         return table
-    wanted = [features] if isinstance(features, str) else list(features)
+    wanted = [str(name) for name in features] if isinstance(features, list | tuple) else [str(features)]
     if not wanted:
         raise BadInput("data.features=[]: name a feature, or all")
     for name in wanted:
         if name not in table.feature_names:
             near = difflib.get_close_matches(str(name), table.feature_names, n=1)
-            hint = f", did you mean '{near[0]}'?" if near else f" among {', '.join(table.feature_names)}"
+            some = ", ".join(table.feature_names[:5]) + (", …" if len(table.feature_names) > 5 else "")
+            hint = f", did you mean '{near[0]}'?" if near else f"; it has {some}"
             raise BadInput(f"data.features: no feature '{name}'{hint}")
     columns = [table.feature_names.index(name) for name in wanted]
     return Table(table.features[:, columns], tuple(wanted), table.target, table.target_name, table.classes)

@@ -23,6 +23,25 @@ KEYS: dict[str, tuple[str | None, str]] = {
     "train/update_ratio": (None, "norm of the epoch's last update relative to that of the weights; 1e-3 is healthy"),
 }
 
+_TASKS = {
+    "binary": ("loss", "accuracy", "auroc"),
+    "multiclass": ("loss", "accuracy", "auroc"),
+    "regression": ("loss", "mae", "r2"),
+}
+
+
+def monitored(task: str) -> list[str]:
+    """Return the metric keys that a run of a task logs while it trains, and that may so be monitored.
+
+    Args:
+        task: `binary`, `multiclass` or `regression`.
+
+    Example:
+        >>> monitored("regression")
+        ['val/loss', 'val/mae', 'val/r2', 'train/loss', 'train/mae', 'train/r2']
+    """
+    return [f"{stage}/{name}" for stage in ("val", "train") for name in _TASKS.get(task, ())]
+
 
 def explain(key: str) -> str | None:
     """Return one line on what a metric key means; None for a key that is not ours.

@@ -150,7 +150,7 @@ class Record:
         path = Path(folder) / "run.json"
         try:
             fields = json.loads(path.read_text(encoding="utf-8"))
-        except FileNotFoundError as error:
+        except (FileNotFoundError, NotADirectoryError) as error:
             raise BadInput(f"{folder} is no run folder: it has no run.json; name outputs/<study>/<run>") from error
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} cannot be read: {error}") from error

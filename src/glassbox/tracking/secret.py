@@ -6,7 +6,8 @@ from typing import Any
 
 MASK = "***"
 WORD = re.compile(r"(?:^|[._-])(?:key|token|secret|password|credential)s?$", re.IGNORECASE)
-ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
+# Hydra writes colons of an override as `\:`.
+ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*\\?://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 UNRESOLVED = re.compile(r"\$\{oc\.env:[^}]*\}")
 
 

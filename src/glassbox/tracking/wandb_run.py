@@ -80,8 +80,8 @@ class WandbRun:
                 dir=str(outputs),
                 mode=self.mode,  # type: ignore[arg-type]
                 config={**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
-                tags=list(tags) or None,
-                notes=notes,
+                tags=mask(list(tags)) or None,
+                notes=mask(notes),
                 resume=None,
                 reinit="create_new",
                 save_code=False,

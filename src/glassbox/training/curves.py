@@ -84,6 +84,7 @@ class Curves(Checkpoint):
             if key in row and not math.isfinite(row[key]):
                 self.diverged = f"{key} is {row[key]} at epoch {epoch}"
                 trainer.should_stop = True
+                break
 
 
 class RunLogger(Logger):

@@ -9,8 +9,10 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.profilers import PassThroughProfiler
+from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
 from glassbox.training.checkpoint import AtomicCheckpointIO
 from glassbox.training.curves import Curves, RunLogger
@@ -72,6 +74,26 @@ def options(curves: Curves, callbacks: Sequence[Callback], profiler: Any = None)
         # `curves` is a Checkpoint for Lightning, so that it adds none of its own.
         "enable_checkpointing": True,
     }
+
+
+def has_accelerator(name: str) -> bool:
+    """Return whether the machine has an accelerator that torch can use.
+
+    Args:
+        name: `cuda`, `mps` or `tpu`.
+    """
+    return bool(AcceleratorRegistry.get(name).is_available())
+
+
+def starts_the_script_again(trainer: Trainer) -> bool:
+    """Return whether a Trainer would start one process per device by running the command line again.
+
+    Such processes would make run folders of their own; `ddp_spawn` does not.
+
+    Args:
+        trainer: The Trainer.
+    """
+    return isinstance(trainer.strategy.launcher, _SubprocessScriptLauncher)
 
 
 def place(trainer: Trainer, folder: Path) -> None:
