@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from glassbox.config.evaluation import predict, test_again
+from glassbox.config.evaluation import predict, recomputed
 from glassbox.config.job import prepare
 from glassbox.config.plain import resolved
 from glassbox.config.rerun import recorded_config
@@ -78,8 +78,10 @@ def test_the_recorded_numbers_are_those_of_scikit_learn(train):
             f"{part}/auroc": sk.roc_auc_score(target, logits),
         }
         seen = {key: record[stage][key] for key in expected}
-        # Lightning's own results of a test are float32.
-        assert seen == pytest.approx(expected, rel=1e-6 if part == "test" else 1e-12)
+        # Lightning's own results of a test, and torchmetrics' ranking, are float32.
+        for key, value in expected.items():
+            exact = part == "val" and not key.endswith("auroc")
+            assert seen[key] == pytest.approx(value, rel=1e-12 if exact else 1e-6)
 
 
 @pytest.mark.parametrize("precision", ["32-true", "64-true"])
@@ -154,7 +156,7 @@ def test_the_default_job_reaches_logistic_regression(train):
 @pytest.mark.parametrize("overrides", [(), ("data=digits",), ("data=diabetes",)])
 def test_evaluate_gives_the_recorded_numbers_again(train, overrides):
     folder = train(*SHORT, *overrides)
-    again = test_again(folder)
+    again = recomputed(folder)
     assert {row.key for row in again} == set(Record.read(folder)["test"])
     assert all(row.recorded == row.again for row in again)
 
@@ -174,7 +176,7 @@ def test_new_raw_rows_are_predicted_as_the_recorded_ones(train, tmp_path):
     assert (predicted.prediction == predicted.label).mean() == pytest.approx(test["test/accuracy"])
     assert sk.roc_auc_score(predicted.label == "yes", predicted.probability_yes) == pytest.approx(test["test/auroc"])
     with pytest.raises(BadInput, match="no such file"):
-        test_again(folder)
+        recomputed(folder)
 
 
 def test_a_checkpoint_loads_in_a_fresh_process_from_anywhere(train, tmp_path):

@@ -88,12 +88,14 @@ class Train:
             job = prepare(resolved(cfg), writable(cfg))
         settings = HydraConfig.get()
         folder = Path(settings.runtime.output_dir)
+        # Unresolved: an override may name an environment variable.
+        hydra_node: Any = OmegaConf.to_container(settings, resolve=False, enum_to_str=True)
         outcome = execute(
             job,
             folder,
             root=ROOT,
-            overrides=list(settings.overrides.task),
-            hydra={"hydra": OmegaConf.to_container(settings, resolve=False, enum_to_str=True)},
+            overrides=hydra_node["overrides"]["task"],
+            hydra={"hydra": hydra_node},
             command=self.command,
         )
         print_summary(outcome, folder, job.values, one_of_many=self.args.multirun)

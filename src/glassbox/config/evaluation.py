@@ -45,7 +45,7 @@ class Comparison:
         return self.recorded is not None and math.isclose(self.recorded, self.again, rel_tol=1e-5, abs_tol=1e-6)
 
 
-def tested_again(folder: Path) -> list[Comparison]:
+def recomputed(folder: Path) -> list[Comparison]:
     """Compute the test metrics of a run again from its best checkpoint.
 
     Args:
@@ -87,7 +87,7 @@ def evaluate(folder: Path) -> int:
     from rich.console import Console
     from rich.table import Table
 
-    comparisons = tested_again(folder)
+    comparisons = recomputed(folder)
     table = Table("metric", "recorded", "again", "", box=None, pad_edge=False)
     for row in comparisons:
         recorded = "none" if row.recorded is None else f"{row.recorded:.6f}"
