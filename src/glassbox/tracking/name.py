@@ -82,7 +82,7 @@ def _word(override: str) -> str:
         value = Path(value).stem
     value = _number(value)
     short = value if key in GROUPS else key.rpartition(".")[2] + value
-    return re.sub(r"[^A-Za-z0-9._]+", "_", short).strip("_.")[:30]
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", short).strip("_.-")[:30]
 
 
 def _number(value: str) -> str:

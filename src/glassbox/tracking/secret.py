@@ -6,6 +6,9 @@ from typing import Any
 
 MASK = "***"
 WORD = re.compile(r"(?:^|[._-])(?:key|token|secret|password|credential)s?$", re.IGNORECASE)
+ASSIGNED = re.compile(
+    r"((?:\b|[._-])(?:key|token|secret|password|credential)s?=)(?!\$\{oc\.env:)[^\s,;&]+", re.IGNORECASE
+)
 # Hydra writes colons of an override as `\:`.
 ADDRESS = re.compile(r"(\b[a-z][a-z0-9+.-]*\\?://)[^/\s:@]+:[^/\s@]+@", re.IGNORECASE)
 UNRESOLVED = re.compile(r"\$\{oc\.env:[^}]*\}")
@@ -28,7 +31,7 @@ def mask(tree: Any) -> Any:
         return {key: _value(value) if WORD.search(str(key)) else mask(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [mask(value) for value in tree]
-    return ADDRESS.sub(rf"\1{MASK}@", tree) if isinstance(tree, str) else tree
+    return _text(tree) if isinstance(tree, str) else tree
 
 
 def mask_command(argv: Sequence[str]) -> list[str]:
@@ -41,12 +44,15 @@ def mask_command(argv: Sequence[str]) -> list[str]:
         >>> mask_command(["train.py", "logger.api_key=abc", "lr=0.1"])
         ['train.py', 'logger.api_key=***', 'lr=0.1']
     """
-    masked = []
-    for word in argv:
-        key, equals, value = word.partition("=")
-        hidden = equals and WORD.search(key.lstrip("+~-")) and not UNRESOLVED.fullmatch(value)
-        masked.append(f"{key}={MASK}" if hidden else str(mask(word)))
-    return masked
+    return [_text(word) for word in argv]
+
+
+def _text(text: str) -> str:
+    """Mask the secrets in a text: an override, several of them, or an address."""
+    key, equals, value = text.partition("=")
+    if equals and WORD.search(key) and not re.search(r"[\s,]", key):
+        return text if UNRESOLVED.fullmatch(value) else f"{key}={MASK}"
+    return ADDRESS.sub(rf"\1{MASK}@", ASSIGNED.sub(rf"\1{MASK}", text))
 
 
 def _value(value: Any) -> Any:
