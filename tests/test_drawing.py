@@ -90,7 +90,7 @@ def test_between_grid_points_logits_are_interpolated_linearly():
 def test_draws_whatever_comes(tmp_path, logits, names, classes):
     """Warnings are errors here: a name that matplotlib reads as a formula or a hidden label would fail."""
     axes = (AXIS * 1e7, AXIS * 1e-6)
-    assert draw(tmp_path, logits, names=names, classes=classes, axes=axes).shape == (1008, 1440, 3)
+    assert draw(tmp_path, logits, names=names, classes=classes, axes=axes).shape == (728, 1040, 3)
 
 
 def test_the_same_data_give_the_same_picture(tmp_path):

@@ -57,7 +57,7 @@ def xor(samples: int = 1000, noise: float = 0.2, seed: int = 0) -> Table:
         seed: Seed of the rows.
 
     Example:
-        >>> table = xor(samples=8, noise=0.0)
+        >>> table = xor(samples=12, noise=0.0)
         >>> sorted(set(map(tuple, table.features.tolist())))
         [(-1.0, -1.0), (-1.0, 1.0), (1.0, -1.0), (1.0, 1.0)]
     """

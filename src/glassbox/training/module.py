@@ -38,6 +38,7 @@ class SupervisedModule(pl.LightningModule):
         hparams: Plain values to keep in the checkpoint.
 
     Example:
+        >>> import torch
         >>> module = SupervisedModule(nn.Linear(2, 1), nn.BCEWithLogitsLoss(), torch.optim.SGD)
         >>> module(torch.zeros(3, 2)).shape
         torch.Size([3, 1])
