@@ -41,7 +41,6 @@ IN = {
     "trainer.limit_val_batches": 0.5,
     "trainer.limit_test_batches": 0.5,
     "trainer.overfit_batches": 1,
-    "trainer.fast_dev_run": True,
 }
 OUT = {
     "study": "another",

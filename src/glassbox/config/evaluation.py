@@ -165,12 +165,13 @@ def _here(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def _checkpoint(folder: Path) -> Path:
+    from glassbox.training.run import best_checkpoint
+
     Record.read(folder)
-    for name in ("best.ckpt", "last.ckpt"):
-        path = folder / "checkpoints" / name
-        if path.exists():
-            return path
-    raise BadInput(f"{folder}: it has no checkpoint (callbacks=none keeps none)")
+    path = best_checkpoint(folder)
+    if path is None:
+        raise BadInput(f"{folder}: it has no checkpoint (callbacks=none keeps none)")
+    return path
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -66,6 +66,7 @@ RULES: dict[str, Rule] = {
     "trainer.accumulate_grad_batches": POSITIVE_INT,
     "trainer.check_val_every_n_epoch": POSITIVE_INT,
     "trainer.gradient_clip_val": Rule(lambda v: v is None or (_is_number(v) and v > 0), "a finite number > 0, or null"),
+    "trainer.fast_dev_run": Rule(lambda v: v is False, "left out; use debug=fast, which keeps its record"),
     "trainer.max_steps": Rule(lambda v: v == -1, "left out; the length of a run is max_epochs"),
     "trainer.min_epochs": Rule(lambda v: v is None, "left out; the length of a run is max_epochs"),
     "trainer.default_root_dir": Rule(lambda v: v is None, "left out; a run writes into its own folder"),

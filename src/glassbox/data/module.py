@@ -83,7 +83,9 @@ class TableModule(pl.LightningDataModule):
         return (raw.double() - torch.from_numpy(self.mean)) / torch.from_numpy(self.std)
 
     def train_dataloader(self) -> TensorBatches:
-        """Return the training batches, in an order of (seed, epoch)."""
+        """Return the training batches, in an order of (seed, epoch); the same batches always, to overfit on some."""
+        if self.trainer and self.trainer.overfit_batches:  # type: ignore[attr-defined]
+            return self._batches("train")
         return self._batches("train", lambda: self._sampler.order(self.trainer.current_epoch if self.trainer else 0))
 
     def val_dataloader(self) -> TensorBatches:

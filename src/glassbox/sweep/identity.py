@@ -64,7 +64,6 @@ DEFAULTS: dict[str, Any] = {
     "trainer.limit_val_batches": 1.0,
     "trainer.limit_test_batches": 1.0,
     "trainer.overfit_batches": 0.0,
-    "trainer.fast_dev_run": False,
 }
 
 

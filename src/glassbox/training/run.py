@@ -34,7 +34,7 @@ class Outcome:
         status: `finished`, `diverged` or `interrupted`; a run that failed raises instead.
         exit_code: What a process that did only this run exits with.
         reason: Why it did not finish; None if it did.
-        best: Epoch and metrics of the best checkpoint.
+        best: Epoch and metrics of the best checkpoint; of the last epoch if none was kept.
         test: Test metrics of the best checkpoint.
         seconds: Wall time of training and testing.
     """

@@ -8,7 +8,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from glassbox.training.run import Outcome
+from glassbox.training.run import Outcome, best_checkpoint
 
 
 def print_summary(
@@ -57,7 +57,8 @@ def shown_path(folder: Path) -> Path:
 def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     rows = [("status", outcome.status + (f": {outcome.reason}" if outcome.reason else ""))]
     if "epoch" in outcome.best:
-        rows.append(("best epoch", f"{int(outcome.best['epoch'])} of {values['max_epochs']} (by {values['monitor']})"))
+        how = f"best by {values['monitor']}" if values["callbacks"] else "the last; callbacks=none keeps no checkpoint"
+        rows.append(("epoch", f"{int(outcome.best['epoch'])} of {values['max_epochs']}, {how}"))
     for stage, metrics in (("val", outcome.best), ("test", outcome.test)):
         text = "  ".join(
             f"{key.removeprefix(stage + '/')} {value:.4f}"
@@ -82,7 +83,7 @@ def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any]) -> list[tup
         commands.append(("look", f"tensorboard --logdir {folder}"))
     if (folder / "boundary.png").exists():
         commands.append(("picture", str(folder / "boundary.png")))
-    if outcome.status == "finished":
+    if outcome.status == "finished" and best_checkpoint(folder) is not None:
         commands.append(("evaluate", f"python scripts/evaluate.py {folder}"))
     commands.append(("repeat", f"python scripts/train.py rerun={folder}"))
     if followed is not None:

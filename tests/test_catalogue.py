@@ -1,0 +1,122 @@
+"""Every YAML in conf/ is built and trained by existing: a new file is tested by being there."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from glassbox.config.compose import composed, task_values
+from glassbox.config.job import execute, prepare
+from glassbox.config.place import CONF, ROOT
+from glassbox.errors import BadInput
+from glassbox.tracking.metrics_csv import read
+from glassbox.tracking.record import Record
+from glassbox.training.trainer import place
+
+FAST = ("logger=none", "trainer=cpu", "max_epochs=6")
+# What an option needs beside itself, to be trained on data that fits it.
+WITH = {
+    "loss/cross_entropy": ("data=digits",),
+    "loss/mse": ("data=diabetes",),
+    "data/csv": ("data.path=my.csv", "data.target=label"),
+    "optimizer/sgd": ("lr=0.1",),
+    "callbacks/none": (),
+}
+# Options that lower no loss, and what they do instead.
+NO_LOWER_LOSS = {"init/zeros": "every hidden unit stays at zero, so that no gradient reaches a weight"}
+
+
+def options(*groups):
+    return [f"{group}/{path.stem}" for group in groups for path in sorted((CONF / group).glob("*.yaml"))]
+
+
+def built(name, *more):
+    group, option = name.split("/")
+    values = task_values(composed(CONF, "train", [*FAST, f"{group}={option}", *WITH.get(name, ()), *more]))
+    return prepare(values, values)
+
+
+def write_csv():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.normal(size=(120, 3)), columns=["a", "b", "c"])
+    frame["label"] = np.where(frame.a > frame.b, "more", "less")
+    frame.to_csv("my.csv", index=False)
+
+
+@pytest.mark.parametrize("name", options("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks"))
+def test_it_is_trained_and_lowers_its_loss(name, tmp_path):
+    write_csv()
+    job = built(name, "trainer.limit_train_batches=12")
+    place(job.trainer, tmp_path)
+    job.trainer.fit(job.module, datamodule=job.datamodule)
+    first, last = job.curves.rows[0]["train/loss"], job.curves.rows[max(job.curves.rows)]["train/loss"]
+    if name in NO_LOWER_LOSS:
+        weights = [p for key, p in job.module.named_parameters() if key.endswith("weight")]
+        assert all(torch.count_nonzero(weight) == 0 for weight in weights)
+    else:
+        assert last < first
+
+
+@pytest.mark.parametrize("name", options("trainer", "logger", "debug"))
+def test_it_is_built_and_run_where_it_can_be(name, outputs):
+    group, option = name.split("/")
+    overrides = [f"{group}={option}"]
+    if name == "trainer/ddp":
+        overrides += ["trainer.accelerator=cpu", "trainer.devices=2"]
+    values = task_values(composed(CONF, "train", overrides)) | {"max_epochs": 2}
+    values["trainer"] |= {"max_epochs": 2}
+    try:
+        job = prepare(values, values)
+    except BadInput as error:
+        absent = {"trainer/gpu": not torch.cuda.is_available(), "trainer/mps": not torch.backends.mps.is_available()}
+        if absent.get(name):
+            pytest.skip(str(error))
+        raise
+    if name == "trainer/ddp":
+        assert job.trainer.world_size == 2
+        return  # run by test_two_processes_make_one_run
+    folder = outputs / "runs" / "one"
+    outcome = execute(job, folder, root=ROOT, overrides=[], hydra={}, command=[])
+    assert outcome.status == Record.read(folder)["status"] == "finished"
+    assert (folder / "metrics.csv").exists() == (name != "logger/none")
+    assert bool(list(folder.glob("events.out.tfevents*"))) == (name == "logger/tensorboard")
+    assert (outputs / "wandb").exists() == (job.values["logger"]["_target_"] or "").endswith("WandbRun")
+    assert (folder / "fit-profile.txt").exists() == (name == "debug/profile")
+
+
+def test_overfit_meets_the_same_rows_every_epoch():
+    values = task_values(composed(CONF, "train", [*FAST, "debug=overfit", "logger=none", "max_epochs=200"]))
+    job = prepare(values, values)
+    job.trainer.fit(job.module, datamodule=job.datamodule)
+    assert job.curves.rows[199]["train/loss"] < 0.02
+
+
+@pytest.mark.slow
+def test_two_processes_make_one_run(outputs):
+    script = [sys.executable, str(ROOT / "scripts" / "train.py"), "max_epochs=12"]
+    subprocess.run([*script, "study=one"], check=True, capture_output=True)
+    two = [*script, "study=two", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
+    subprocess.run(two, check=True, capture_output=True)
+    folders = [next(Path(outputs / study).iterdir()) for study in ("one", "two")]
+    assert len(list((outputs / "two").iterdir())) == 1
+    assert len(list((outputs / "wandb").glob("offline-run-*"))) == 2
+    alone, together = (Record.read(folder) for folder in folders)
+    assert alone["identity"] == together["identity"]
+    assert together["test"] == pytest.approx(alone["test"], abs=0.02)
+    rows = [read(folder / "metrics.csv") for folder in folders]
+    assert [row["epoch"] for row in rows[1]] == list(range(12))
+    assert [row["val/loss"] for row in rows[1]] == pytest.approx([row["val/loss"] for row in rows[0]], abs=0.02)
+
+
+def test_a_machine_may_have_defaults_of_its_own(tmp_path):
+    copy = tmp_path / "conf"
+    shutil.copytree(CONF, copy, ignore=shutil.ignore_patterns("local"))
+    (copy / "local").mkdir()
+    (copy / "local" / "default.yaml").write_text("# @package _global_\nlr: 0.5\ntrainer:\n  devices: 1\n")
+    assert task_values(composed(copy, "train", []))["lr"] == 0.5
+    assert task_values(composed(copy, "train", ["lr=0.1"]))["lr"] == 0.1
