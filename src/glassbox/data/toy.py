@@ -1,4 +1,4 @@
-"""Toy sets of two features and two classes; `python -m glassbox.data.toy` draws them all."""
+"""Toy sets of two features and two classes; `python -m glassbox.data` draws them all."""
 
 import numpy as np
 
@@ -104,14 +104,3 @@ def _check(samples: int, noise: float) -> None:
         raise BadInput(f"data.samples={samples}: must be a whole number ≥ 10")
     if not isinstance(noise, int | float) or not 0 <= noise < float("inf"):
         raise BadInput(f"data.noise={noise}: must be a finite number ≥ 0")
-
-
-if __name__ == "__main__":
-    from pathlib import Path
-
-    from glassbox.drawing import scatter
-
-    picture = Path("outputs") / "toy.png"
-    picture.parent.mkdir(exist_ok=True)
-    scatter({"moons": moons(), "circles": circles(), "xor": xor(), "spiral": spiral()}, picture)
-    print(picture)
