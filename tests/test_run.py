@@ -232,3 +232,9 @@ def test_early_stopping_and_plateau_follow_the_one_monitor(train):
     best = int(np.argmin(losses))
     assert len(rows) == best + 3 < 40
     assert Record.read(folder)["best"]["epoch"] == best
+
+
+def test_an_epoch_without_validation_has_no_validation_numbers(train):
+    rows = read(train("max_epochs=4", "logger=csv", "trainer.check_val_every_n_epoch=2") / "metrics.csv")
+    assert ["val/loss" in row for row in rows] == [False, True, False, True]
+    assert all("train/loss" in row for row in rows)

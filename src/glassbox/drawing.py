@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PALETTE = ("#D55E00", "#0072B2", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#F0E442", "#7F7F7F")
 MARKERS = "oD^sPvX*"
 INK, PALE = "#22303C", "#6B7A86"
-FINE = 6  # grid cells are cut into this many for the picture, along each axis
+FINE = 4  # grid cells are cut into this many for the picture, along each axis
 UNDECIDED: dict[str, Any] = {"linewidth": 2.4, "linestyle": "-"}
 NINE_TO_ONE: dict[str, Any] = {"linewidth": 0.9, "linestyle": (0, (5, 4))}
 STYLE: dict[Any, Any] = {

@@ -37,6 +37,7 @@ class Curves(Checkpoint):
         self.rows: dict[int, dict[str, float]] = {}
         self.diverged: str | None = None
         self._sample: dict[str, float] = {}
+        self._seen: dict[str, Tensor] = {}
         self._before: list[Tensor] | None = None
 
     def on_before_optimizer_step(
@@ -72,9 +73,11 @@ class Curves(Checkpoint):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write the row of the epoch; stop the run if a loss is no longer finite."""
         epoch = trainer.current_epoch
-        logged = {key: float(value) for key, value in trainer.callback_metrics.items()}
-        exact = {key: value for key, value in getattr(pl_module, "exact", {}).items() if key in logged}
-        row = logged | exact | {"train/lr": self._lr} | self._sample
+        # A value that is the very object of the epoch before was not measured again, such as without validation.
+        metrics = dict(trainer.callback_metrics)
+        fresh = {key: float(value) for key, value in metrics.items() if value is not self._seen.get(key)}
+        self._seen = metrics
+        row = fresh | {"train/lr": self._lr} | self._sample
         self._sample = {}
         self.rows[epoch] = row
         if trainer.is_global_zero:

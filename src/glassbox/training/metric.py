@@ -41,12 +41,12 @@ class EpochMetrics(torch.nn.Module):
         self.rows = SumMetric(nan_strategy="disable")
         metrics: dict[str, Metric | MetricCollection]
         if task == "binary":
-            metrics = {"accuracy": BinaryAccuracy(), "auroc": BinaryAUROC()}
+            metrics = {"accuracy": BinaryAccuracy(validate_args=False), "auroc": BinaryAUROC(validate_args=False)}
         elif task == "multiclass":
             # Micro: the share of rows that are right, as for two classes, not the mean over the classes.
             metrics = {
-                "accuracy": MulticlassAccuracy(classes, average="micro"),
-                "auroc": MulticlassAUROC(classes),
+                "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
+                "auroc": MulticlassAUROC(classes, validate_args=False),
             }
         else:
             metrics = {"mae": MeanAbsoluteError(), "r2": R2Score()}
