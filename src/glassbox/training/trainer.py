@@ -44,7 +44,9 @@ def hush() -> None:
         logger.handlers.clear()
         logger.propagate = True
     # Lightning 2.6 with torch 2.13: a deprecation between the two of them (2026-11).
-    warnings.filterwarnings("ignore", "`isinstance\\(treespec, LeafSpec\\)` is deprecated")
+    warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # Before the first validation there is nothing to monitor yet; once it has run, a missing key is an error.
+    warnings.filterwarnings("ignore", r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
 
 
 class NoProfiler(PassThroughProfiler):
