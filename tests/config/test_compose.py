@@ -6,7 +6,7 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from glassbox.config.compose import check_hydra, composed, task_values
+from glassbox.config.compose import check_hydra, composed, jobs_to_check, task_values
 from glassbox.config.entry import register_resolvers
 from glassbox.config.place import CONF
 from glassbox.config.schema import check
@@ -55,11 +55,22 @@ def test_composes_as_hydra_does(conf, overrides):
     ],
 )
 def test_of_a_sweep_the_first_value_is_composed(conf, sweep, first):
-    assert task(composed(conf, "train", [sweep], multirun=True)) == task(composed(conf, "train", [first]))
+    (job, *_) = jobs_to_check([sweep])
+    assert task(composed(conf, "train", job)) == task(composed(conf, "train", [first]))
+
+
+def test_every_value_of_every_sweep_is_checked_once():
+    jobs = jobs_to_check(["lr=1,2,3", "optimizer=adam,sgd", "name=x"])
+    assert jobs[0] == ["lr=1", "optimizer=adam", "name=x"]
+    assert len(jobs) == 1 + 2 + 1
+    assert {job[0] for job in jobs} == {"lr=1", "lr=2", "lr=3"}
+    assert {job[1] for job in jobs} == {"optimizer=adam", "optimizer=sgd"}
 
 
 def test_several_values_are_no_value(conf):
-    with pytest.raises(BadInput, match=r"^lr=2,3: several values need a multirun: add -m$"):
+    with pytest.raises(
+        BadInput, match=r"^lr=2,3: several values need a multirun, add -m; one value with a comma needs quotes$"
+    ):
         composed(conf, "train", ["lr=2,3"])
     assert composed(conf, "train", ["name='2,3'"]).name == "2,3"
 

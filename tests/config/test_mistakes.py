@@ -117,7 +117,7 @@ ARGUMENTS = {
     ),
     "model=mlp model.dropout=2": "model.dropout=2: must be a probability p with 0 ≤ p < 1",
     "optimizer.betas=[2,3]": "optimizer: Adam refuses its arguments: Invalid beta parameter at index 0: 2",
-    "optimizer.weight_decay=-1": "optimizer: Adam refuses its arguments: Invalid weight_decay value: -1",
+    "optimizer.weight_decay=-1": "optimizer.weight_decay=-1: must be a finite number ≥ 0",
     "trainer.limit_val_batches=0": (
         "trainer.limit_val_batches=0 leaves no val/loss for callbacks.checkpoint: "
         "add monitor=train/loss or callbacks=none"
@@ -133,23 +133,71 @@ ARGUMENTS = {
 }
 
 SYNTAX = {
-    "+foo=1": "Unknown key 'foo': see --cfg job for every key",
-    "++foo=1": "Unknown key 'foo': see --cfg job for every key",
+    "+foo=1": "foo: unknown key 'foo'",
+    "++foo=1": "foo: unknown key 'foo'",
     "=3": f"Cannot read the override '=3': {READ}",
     "lr": f"Cannot read the override 'lr': {READ}",
     "notes=(a)": f"Cannot read the override 'notes=(a)': {READ}",
-    "lr=1,2": "lr=1,2: several values need a multirun: add -m",
-    "lr=1,5": "lr=1,5: several values need a multirun: add -m",
-    "optimizer=sgd,adam": "optimizer=sgd,adam: several values need a multirun: add -m",
-    "seed=range(1,3)": "seed=range(1,3): several values need a multirun: add -m",
+    "lr=1,2": "lr=1,2: several values need a multirun, add -m; one value with a comma needs quotes",
+    "lr=1,5": "lr=1,5: several values need a multirun, add -m; one value with a comma needs quotes",
+    "optimizer=sgd,adam": (
+        "optimizer=sgd,adam: several values need a multirun, add -m; one value with a comma needs quotes"
+    ),
+    "seed=range(1,3)": "seed=range(1,3): several values need a multirun, add -m; one value with a comma needs quotes",
     "-m study=a/b lr=1,2": f"study=a/b: {STUDY}",
     "lr=[1] -m seed=1,2": f"lr=[1]: {LR}",
 }
 
+MONITORED = "(there are val/loss, val/accuracy, val/auroc, train/loss, train/accuracy, train/auroc)"
+COUNT = "must be a whole number ≥ 1"
+LENGTH = "must be left out; the length of a run is max_epochs"
+
+# What used to be found in the middle of a run, or not at all.
+LATE = {
+    "-m lr=0.1,-1": f"lr=-1: {LR}",
+    "-m batch_size=32,5000": "batch_size=5000: larger than the 341 training rows; use 341 or less",
+    "-m optimizer=adam,adma": "optimizer=adma: no such option, did you mean 'adam'? "
+    "(optimizer has adam, adamw, momentum, nesterov, rmsprop, sgd)",
+    "-m study=a,b/c": f"study=b/c: {STUDY}",
+    "-m lr=interval(0,1)": "lr=interval(0,1): this sweeper needs values; list them, as in lr=0.1,0.2",
+    "-m optimizer=glob(*)": "optimizer=glob(*): name the options, as in optimizer=sgd,adam",
+    "trainer=cpu trainer.devices=7": "trainer.devices=7: several devices need trainer=ddp",
+    "~optimizer": "~optimizer: a run needs 'optimizer'; choose another value or option",
+    "~lr": "~lr: a run needs 'lr'; choose another value or option",
+    "~loss.task": "loss.task is missing: leave out what removes it, such as ~loss.task",
+    "+optimizer=adam": "+optimizer=adam: 'optimizer' is chosen already; write optimizer=OPTION",
+    "rerun=1": "rerun=1: must be a run folder, outputs/<study>/<run>",
+    "monitor=val/los": f"monitor=val/los: no such metric, did you mean 'val/loss'? {MONITORED}",
+    "scheduler=plateau scheduler.monitor=x": f"scheduler.monitor=x: no such metric {MONITORED}",
+    "callbacks.checkpoint.monitor=x": f"callbacks.checkpoint.monitor=x: no such metric {MONITORED}",
+    "trainer.accumulate_grad_batches=0": f"trainer.accumulate_grad_batches=0: {COUNT}",
+    "trainer.check_val_every_n_epoch=1.5": f"trainer.check_val_every_n_epoch=1.5: {COUNT}",
+    "trainer.gradient_clip_val=-1": "trainer.gradient_clip_val=-1: must be a finite number > 0, or null",
+    "+trainer.max_steps=0": f"trainer.max_steps=0: {LENGTH}",
+    "+trainer.fast_dev_run=true": "trainer.fast_dev_run=true: must be left out; use debug=fast, which keeps its record",
+    "scheduler=step scheduler.step_size=0": f"scheduler.step_size=0: {COUNT}",
+    "scheduler=step scheduler.interval=x": "scheduler.interval=x: must be epoch or step",
+    "scheduler=one_cycle scheduler.total_steps=3": "scheduler.total_steps=3: must be auto: "
+    "the number of optimizer steps of the run",
+    "+model.out_features=5": "model.out_features=5: the data has 1; leave it out",
+    "+callbacks.checkpoint.dirpath=/tmp/x": (
+        "callbacks.checkpoint.dirpath: leave it out; a run writes into its own folder"
+    ),
+    "-m hydra.sweep.subdir=../x": "hydra.sweep.subdir=../x: a run lives in outputs/<study>/<run>; choose study=NAME",
+    "hydra.job.chdir=true": "hydra.job.chdir=true: not used here; a run writes into its own folder anyway",
+    "hydra.mode=MULTIRUN": "hydra.mode=MULTIRUN: add -m for several runs, leave it out for one",
+    "data.features=3": "data.features: no feature '3'; it has mean radius, mean texture, mean perimeter, mean area, "
+    "mean smoothness, …",
+    "optimizer.eps=abc": "optimizer.eps=abc: must be a finite number ≥ 0",
+    "--cfg job optimzer=adam": "optimzer=adam: unknown key 'optimzer', did you mean 'optimizer'?",
+    "--config-dir=/nowhere": "--config-dir=/nowhere: no such folder",
+    "data.path=x": "data.path=x: unknown key 'data.path'; it belongs to another data set, choose data=NAME",
+}
+
 # Hydra would call what its own tree names, and put the run where it says.
 HYDRA = {
-    "hydra.run.dir=/tmp/x": "hydra.run.dir=/tmp/x: a run lives in outputs/<study>/<run>; choose study=NAME instead",
-    "hydra.sweep.dir=x": "hydra.sweep.dir=x: a run lives in outputs/<study>/<run>; choose study=NAME instead",
+    "hydra.run.dir=/tmp/x": "hydra.run.dir=/tmp/x: a run lives in outputs/<study>/<run>; choose study=NAME",
+    "hydra.sweep.dir=x": "hydra.sweep.dir=x: a run lives in outputs/<study>/<run>; choose study=NAME",
     "+hydra.callbacks.x._target_=os.system": f"hydra.callbacks.x._target_=os.system: {HYDRA_CODE}",
     "hydra.launcher._target_=os.system": f"hydra.launcher._target_=os.system: {HYDRA_CODE}",
     "hydra.sweeper._target_=os.system": f"hydra.sweeper._target_=os.system: {HYDRA_CODE}",
@@ -252,9 +300,9 @@ def told(tmp_path, outputs, monkeypatch):
     return tell
 
 
-@pytest.mark.parametrize("line", [*KEYS, *VALUES, *ARGUMENTS, *HYDRA, *SYNTAX])
+@pytest.mark.parametrize("line", [*KEYS, *VALUES, *ARGUMENTS, *LATE, *HYDRA, *SYNTAX])
 def test_words(told, line):
-    messages = KEYS | VALUES | ARGUMENTS | HYDRA | SYNTAX
+    messages = KEYS | VALUES | ARGUMENTS | LATE | HYDRA | SYNTAX
     assert told(*line.split()) == messages[line]
 
 
@@ -279,8 +327,7 @@ def test_the_table_and_its_target_must_be_named(told):
 def test_text_in_another_encoding(told, tmp_path):
     (tmp_path / "my.csv").write_bytes(TABLE.encode() + b"1,2,\xe9\n")
     message = told("data=csv", "data.path=my.csv", "data.target=label")
-    assert message.startswith("my.csv: not UTF-8 text (byte ")
-    assert message.endswith("); save it as UTF-8")
+    assert message == "my.csv: not UTF-8 text; save it as UTF-8"
 
 
 @pytest.mark.parametrize("trainer", ["gpu", "mps"])
@@ -288,7 +335,9 @@ def test_a_device_that_is_not_there(told, trainer):
     torch = pytest.importorskip("torch")
     if torch.cuda.is_available() if trainer == "gpu" else torch.backends.mps.is_available():
         pytest.skip(f"this machine has {trainer}")
-    assert "available" in told(f"trainer={trainer}")
+    name = {"gpu": "cuda", "mps": "mps"}[trainer]
+    words = "this machine has none that torch can use; use trainer=auto"
+    assert told(f"trainer={trainer}") == f"trainer.accelerator={name}: {words}"
 
 
 @pytest.mark.parametrize("place", ["/proc/nowhere", "file/outputs"])
