@@ -120,3 +120,22 @@ def test_a_machine_may_have_defaults_of_its_own(tmp_path):
     (copy / "local" / "default.yaml").write_text("# @package _global_\nlr: 0.5\ntrainer:\n  devices: 1\n")
     assert task_values(composed(copy, "train", []))["lr"] == 0.5
     assert task_values(composed(copy, "train", ["lr=0.1"]))["lr"] == 0.1
+
+
+@pytest.mark.parametrize(
+    ("overrides", "loss"),
+    [
+        (["data=moons"], "torch.nn.BCEWithLogitsLoss"),
+        (["data=digits"], "torch.nn.CrossEntropyLoss"),
+        (["data=diabetes"], "torch.nn.MSELoss"),
+        (["data=digits", "loss=mse"], "torch.nn.MSELoss"),
+        (["loss=cross_entropy", "data=moons"], "torch.nn.CrossEntropyLoss"),
+    ],
+)
+def test_data_brings_its_loss_and_an_explicit_loss_wins(overrides, loss):
+    assert task_values(composed(CONF, "train", overrides))["loss"]["_target_"] == loss
+
+
+def test_all_features_widen_the_net():
+    job = built("model/tinynet", "data.features=all")
+    assert job.module.net.fc1.weight.shape == (8, 30)

@@ -84,9 +84,10 @@ def test_the_recorded_numbers_are_those_of_scikit_learn(train):
             assert seen[key] == pytest.approx(value, rel=1e-12 if exact else 1e-6)
 
 
-@pytest.mark.parametrize("precision", ["32-true", "64-true"])
-def test_training_is_the_lessons_loop_bit_for_bit(train, precision):
-    folder = train(*SHORT, f"trainer.precision={precision}", "seed=5")
+@pytest.mark.parametrize(("precision", "clip"), [("32-true", None), ("64-true", None), ("32-true", 0.05)])
+def test_training_is_the_lessons_loop_bit_for_bit(train, precision, clip):
+    clipping = [f"trainer.gradient_clip_val={clip}"] if clip else []
+    folder = train(*SHORT, f"trainer.precision={precision}", "seed=5", *clipping)
     data, rows = data_of(folder), read(folder / "metrics.csv")
     torch.manual_seed(5)
     model, criterion = TinyNet(2), nn.BCEWithLogitsLoss()
@@ -101,9 +102,11 @@ def test_training_is_the_lessons_loop_bit_for_bit(train, precision):
             loss = criterion(model(x[batch]), y[batch])
             loss.backward()
             before = [p.detach().clone() for p in model.parameters()]
+            gradient = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
+            if clip:
+                nn.utils.clip_grad_norm_(model.parameters(), clip)
             optimizer.step()
             total += loss.item() * len(batch)
-        gradient = torch.cat([p.grad.flatten() for p in model.parameters()]).norm().item()
         update = torch.cat([(p - old).flatten() for p, old in zip(model.parameters(), before, strict=True)]).norm()
         size = torch.cat([old.flatten() for old in before]).norm()
         tolerance = 1e-5 if precision == "32-true" else 1e-12

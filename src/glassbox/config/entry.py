@@ -90,14 +90,18 @@ class Train:
         folder = Path(settings.runtime.output_dir)
         # Unresolved: an override may name an environment variable.
         hydra_node: Any = OmegaConf.to_container(settings, resolve=False, enum_to_str=True)
-        outcome = execute(
-            job,
-            folder,
-            root=ROOT,
-            overrides=hydra_node["overrides"]["task"],
-            hydra={"hydra": hydra_node},
-            command=self.command,
-        )
+        try:
+            outcome = execute(
+                job,
+                folder,
+                root=ROOT,
+                overrides=hydra_node["overrides"]["task"],
+                hydra={"hydra": hydra_node},
+                command=self.command,
+            )
+        except Exception:
+            print(f"Failed: {folder} (run.json says why, train.log has the traceback)", file=sys.stderr)
+            raise
         print_summary(outcome, folder, job.values, one_of_many=self.args.multirun)
         if not self.args.multirun or outcome.status == "interrupted":
             self.exit_code = outcome.exit_code

@@ -120,6 +120,7 @@ def predict(folder: Path, table: Path | None, out: Path | None) -> int:
     from glassbox.data.csv import read_frame
     from glassbox.data.predict import Preprocessing
     from glassbox.training.checkpoint import load
+    from glassbox.training.trainer import Module
 
     checkpoint = _checkpoint(folder)
     saved = load(checkpoint)
@@ -129,7 +130,9 @@ def predict(folder: Path, table: Path | None, out: Path | None) -> int:
     preprocessing = Preprocessing.from_state(state)
     frame = read_frame(table)
     net = _net(resolved(recorded_config(folder)), preprocessing)
-    weights = {key.removeprefix("net."): value for key, value in saved["state_dict"].items() if key.startswith("net.")}
+    weights = saved["state_dict"]
+    if not isinstance(net, Module):  # what SupervisedModule wraps is its `net`
+        weights = {key.removeprefix("net."): value for key, value in weights.items()}
     net.load_state_dict(weights)
     net.eval()
     dtype = next(net.parameters()).dtype

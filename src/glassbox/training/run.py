@@ -80,7 +80,7 @@ def run(
         outcome = _stopped(trainer, stop)
     except Exception as error:
         outcome = Outcome("failed", 1, f"{type(error).__name__}: {' '.join(str(error).split())}")
-        log.error("The run failed:\n%s", traceback.format_exc())
+        log.info("The run failed:\n%s", traceback.format_exc())  # for train.log; the terminal gets it from Hydra
         raise
     finally:
         outcome = _timed(outcome, time.perf_counter() - started)
