@@ -166,6 +166,7 @@ LATE = {
     "~lr": "~lr: a run needs 'lr'; choose another value or option",
     "~loss.task": "loss.task is missing: leave out what removes it, such as ~loss.task",
     "+optimizer=adam": "+optimizer=adam: 'optimizer' is chosen already; write optimizer=OPTION",
+    "-m rerun=a,b": "rerun=a: it repeats one run; leave -m out",
     "rerun=1": "rerun=1: must be a run folder, outputs/<study>/<run>",
     "monitor=val/los": f"monitor=val/los: no such metric, did you mean 'val/loss'? {MONITORED}",
     "scheduler=plateau scheduler.monitor=x": f"scheduler.monitor=x: no such metric {MONITORED}",

@@ -36,7 +36,6 @@ class Train:
         self.command = ["python", "scripts/train.py", *argv]
         self.args = parse(argv)
         self.overrides: list[str] = self.args.overrides
-        self.cfg: DictConfig | None = None
         self.job: Any = None
         self.error: GlassboxError | None = None
         self.exit_code = 0
@@ -122,7 +121,7 @@ class Train:
             cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
             if values.get("rerun") is not None:
                 cfg, values = self._rerun(cfg)
-            check(values)
+            check(values)  # `prepare` checks the same, but only after torch has been imported
             check_targets(values)
             check_writable()
             from glassbox.config.job import prepare
@@ -140,6 +139,8 @@ class Train:
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         from glassbox.config.rerun import rerun_config
 
+        if self.args.multirun:
+            raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if not isinstance(cfg.rerun, str):
             raise BadInput(f"rerun={cfg.rerun}: must be a run folder, outputs/<study>/<run>")
         parser = OverridesParser.create()

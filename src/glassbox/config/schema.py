@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.tracking.keys import direction
+from glassbox.tracking.keys import direction, monitored
 
 SEED_MAX = 2**32 - 1
 STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
@@ -128,6 +128,27 @@ def check(config: Mapping[str, Any]) -> None:
         raise BadInput(
             f"monitor={monitor} is better when it is {'larger' if better == 'max' else 'smaller'}: add mode={better}"
         )
+
+
+def check_monitors(values: Mapping[str, Any]) -> None:
+    """Check that what is monitored will be logged; a LightningModule of the user's own may log what it likes.
+
+    Args:
+        values: The config with every interpolation resolved.
+
+    Raises:
+        BadInput: There is no such metric.
+    """
+    if not str(values["model"].get("_target_")).startswith("glassbox."):
+        return
+    known = monitored(values["loss"]["task"])
+    nodes = {"": values, "scheduler.": values["scheduler"] or {}}
+    nodes |= {f"callbacks.{name}.": node or {} for name, node in (values["callbacks"] or {}).items()}
+    for place, node in nodes.items():
+        key = node.get("monitor")
+        if key is not None and key not in known:
+            near = did_you_mean(str(key), known)
+            raise BadInput(f"{place}monitor={key}: no such metric{near} (there are {', '.join(known)})")
 
 
 def did_you_mean(word: str, options: Iterable[str]) -> str:
