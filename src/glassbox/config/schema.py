@@ -39,11 +39,16 @@ def _is_split(value: Any) -> bool:
     return len(parts) == 3 and all(_is_number(p) and p > 0 for p in parts) and math.isclose(sum(parts), 1.0)
 
 
+def _is_betas(value: Any) -> bool:
+    return isinstance(value, list) and len(value) == 2 and all(_is_number(beta) and 0 <= beta < 1 for beta in value)
+
+
 def _is_study(value: Any) -> bool:
     return isinstance(value, str) and bool(STUDY.fullmatch(value)) and value != "wandb"
 
 
 POSITIVE_INT = Rule(lambda v: _is_int(v) and v >= 1, "a whole number ≥ 1")
+NATURAL = Rule(lambda v: _is_int(v) and v >= 0, "a whole number ≥ 0")
 SEED = Rule(lambda v: _is_int(v) and 0 <= v <= SEED_MAX, f"a whole number from 0 to {SEED_MAX}")
 TEXT = Rule(lambda v: v is None or isinstance(v, str), "text or null")
 
@@ -72,9 +77,11 @@ RULES: dict[str, Rule] = {
     "trainer.default_root_dir": Rule(lambda v: v is None, "left out; a run writes into its own folder"),
     "scheduler.interval": Rule(lambda v: v in ("epoch", "step"), "epoch or step"),
     "scheduler.step_size": POSITIVE_INT,
-    "scheduler.patience": Rule(lambda v: _is_int(v) and v >= 0, "a whole number ≥ 0"),
+    "scheduler.patience": NATURAL,
+    "callbacks.early_stopping.patience": NATURAL,
     "scheduler.total_steps": Rule(lambda v: v == "auto", "auto: the number of optimizer steps of the run"),
     "optimizer.weight_decay": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
+    "optimizer.betas": Rule(_is_betas, "two numbers β with 0 ≤ β < 1, such as [0.9,0.999]"),
     "optimizer.momentum": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
     "optimizer.eps": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
     "data.split": Rule(_is_split, "three shares > 0 that add up to 1: train, validation, test"),
