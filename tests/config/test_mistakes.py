@@ -115,8 +115,14 @@ ARGUMENTS = {
     "model=mlp model.activation=rleu": (
         "model.activation=rleu: must be one of relu, leaky_relu, elu, gelu, silu, tanh, sigmoid, softplus"
     ),
+    "model=mlp model.batch_norm=true batch_size=34": (
+        "batch_size=34: 341 training rows leave a batch of one, which batch_norm cannot normalise; use batch_size=35"
+    ),
+    "model=mlp model.batch_norm=true batch_size=340": (
+        "batch_size=340: 341 training rows leave a batch of one, which batch_norm cannot normalise; use batch_size=341"
+    ),
     "model=mlp model.dropout=2": "model.dropout=2: must be a probability p with 0 ≤ p < 1",
-    "optimizer.betas=[2,3]": "optimizer: Adam refuses its arguments: Invalid beta parameter at index 0: 2",
+    "optimizer.betas=[2,3]": "optimizer.betas=[2, 3]: must be two numbers β with 0 ≤ β < 1, such as [0.9,0.999]",
     "optimizer.weight_decay=-1": "optimizer.weight_decay=-1: must be a finite number ≥ 0",
     "trainer.limit_val_batches=0": (
         "trainer.limit_val_batches=0 leaves no val/loss for callbacks.checkpoint: "
@@ -211,6 +217,9 @@ HYDRA = {
     "hydra.job_logging.handlers.console.stream=ext://os.environ": (
         "hydra.job_logging.handlers.console.stream=ext://os.environ: "
         "only ext://sys.stdout and ext://sys.stderr may be named here"
+    ),
+    "hydra.output_subdir=x": (
+        "hydra.output_subdir=x: leave it out; a run keeps its config in .hydra/, with secrets masked"
     ),
     "hydra/job_logging=foo": "hydra/job_logging=foo: no such option (hydra/job_logging has run)",
 }

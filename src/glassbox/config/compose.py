@@ -20,12 +20,13 @@ from glassbox.errors import BadInput
 # What logging may be told to make: its own handlers, formatters and filters, and the streams of the terminal.
 LOGGING_CLASS = re.compile(r"(logging(\.handlers)?|colorlog|rich\.logging)\.[A-Za-z]+")
 # Hydra builds its launcher, sweeper and callbacks itself, so what it may name is narrower than what Glassbox builds.
+HYDRA_TARGETS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
+# Where a run lives.
 OURS = {
     "run.dir": "${glassbox.outputs:}/${study}/${glassbox.run_name:${hydra.overrides.task}}",
     "sweep.dir": "${glassbox.outputs:}/${study}",
     "sweep.subdir": "${glassbox.run_name:${hydra.overrides.task}}",
 }
-HYDRA_TARGETS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 
 
 def composed(conf: Path, name: str, overrides: list[str], *, extra: str | None = None) -> DictConfig:
@@ -128,6 +129,9 @@ def check_hydra(cfg: DictConfig) -> None:
         group, _, name = key.partition(".")
         if hydra[group][name] != ours:
             raise BadInput(f"hydra.{key}={hydra[group][name]}: a run lives in outputs/<study>/<run>; choose study=NAME")
+    if hydra["output_subdir"] is not None:
+        where = f"hydra.output_subdir={hydra['output_subdir']}"
+        raise BadInput(f"{where}: leave it out; a run keeps its config in .hydra/, with secrets masked")
     if hydra["job"]["chdir"]:
         raise BadInput("hydra.job.chdir=true: not used here; a run writes into its own folder anyway")
     if hydra["mode"] is not None:

@@ -7,6 +7,8 @@ from glassbox.config.build import build, call
 from glassbox.errors import BadInput
 
 if TYPE_CHECKING:
+    import torch
+
     from glassbox.training.curves import Curves
     from glassbox.training.trainer import DataModule, Module, Trainer
 
@@ -72,6 +74,7 @@ def build_module(values: Mapping[str, Any], datamodule: "DataModule") -> "Module
         call("init", apply, net, initialise, values["seed"])
     if isinstance(net, Module):
         return net
+    _check_batch_norm(net, datamodule, values["batch_size"])
     loss = dict(values["loss"])
     task = loss.pop("task")
     optimizer = build("optimizer", values["optimizer"])
@@ -123,6 +126,24 @@ def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":
     if starts_the_script_again(trainer):
         raise BadInput(f"trainer.devices={node.get('devices')}: several devices need trainer=ddp")
     return trainer
+
+
+def _check_batch_norm(net: "torch.nn.Module", datamodule: "DataModule", batch_size: int) -> None:
+    """Refuse a last batch of one row under batch normalisation: one row has no variance."""
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    from glassbox.data.module import TableModule
+
+    if not isinstance(datamodule, TableModule) or not any(isinstance(layer, _BatchNorm) for layer in net.modules()):
+        return
+    rows = len(datamodule.rows["train"])
+    fitting = [size for size in range(2, rows + 1) if rows % size != 1]
+    if batch_size not in fitting:
+        better = next((size for size in fitting if size > batch_size), "2 or more, and more rows")
+        raise BadInput(
+            f"batch_size={batch_size}: {rows} training rows leave a batch of one, which batch_norm cannot normalise; "
+            f"use batch_size={better}"
+        )
 
 
 def _scheduler(values: Mapping[str, Any], datamodule: "DataModule") -> tuple[Any, str, str]:
