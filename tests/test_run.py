@@ -14,7 +14,7 @@ from sklearn import metrics as sk
 from sklearn.linear_model import LogisticRegression
 from torch import nn
 
-from glassbox.config.evaluation import predict, recomputed
+from glassbox.config.evaluation import evaluate, predict, recomputed
 from glassbox.config.job import prepare
 from glassbox.config.plain import resolved
 from glassbox.config.rerun import recorded_config
@@ -162,6 +162,14 @@ def test_evaluate_gives_the_recorded_numbers_again(train, overrides):
     again = recomputed(folder)
     assert {row.key for row in again} == set(Record.read(folder)["test"])
     assert all(row.recorded == row.again for row in again)
+
+
+def test_a_run_that_was_moved_is_evaluated_without_a_word(train, tmp_path, capfd):
+    folder = train(*SHORT).rename(tmp_path / "moved")
+    capfd.readouterr()
+    assert evaluate(folder.relative_to(tmp_path)) == 0
+    told = capfd.readouterr()
+    assert (told.out.count("equal"), told.err) == (3, "")
 
 
 def test_new_raw_rows_are_predicted_as_the_recorded_ones(train, tmp_path):

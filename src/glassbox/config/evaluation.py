@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,6 +71,8 @@ def recomputed(folder: Path) -> list[Comparison]:
             f"{folder}: its data file has changed since; bring the old file back to get the recorded numbers"
         )
     place(job.trainer, folder)
+    # The callback that saves checkpoints finds its folder moved; nothing is saved here.
+    warnings.filterwarnings("ignore", "The dirpath has changed")
     again = test_metrics(job.trainer, job.module, job.datamodule, checkpoint)
     recorded = record.get("test") or {}
     return [Comparison(key, recorded.get(key), value) for key, value in again.items()]
