@@ -33,6 +33,7 @@ install: $(STAMP)
 
 train: $(STAMP)
 	@.venv/bin/python scripts/train.py $(ARGS)
+	@echo
 	@echo 'Activate the environment with: source .venv/bin/activate'
 
 test: $(STAMP)

@@ -55,7 +55,7 @@ def test_wandb_reads_what_was_logged(followed):
     assert summary["config"]["api_key"] == "***"
     assert summary["config"]["home"] == "${oc.env:HOME}"
     assert summary["config"]["run_folder"] == "outputs/study/name-abc123"
-    assert summary["summary"]["val/loss"] == {"last": 2.5, "min": 0.5}
+    assert summary["summary"]["val/loss"] == {"last": 2.5, "max": 2.5, "min": 0.5}
     assert summary["summary"]["test/loss"] == 0.25
     assert summary["summary"]["boundary"]["_type"] == "image-file"
     metrics = {record["metric"].get("glob_name"): record["metric"] for record in records if record["type"] == "metric"}

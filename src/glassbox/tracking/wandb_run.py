@@ -92,7 +92,7 @@ class WandbRun:
             raise GlassboxError(f"W&B does not start the run: {message}; or use logger.mode=offline") from error
         self.run.define_metric("epoch", hidden=True)
         for stage in ("train", "val"):
-            self.run.define_metric(f"{stage}/*", step_metric="epoch", summary="min,last")
+            self.run.define_metric(f"{stage}/*", step_metric="epoch", summary="min,max,last")
 
     @property
     def experiment(self) -> Any:

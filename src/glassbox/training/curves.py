@@ -95,7 +95,6 @@ class RunLogger(Logger):
 
     Lightning would log the metrics of one epoch in several pieces; `Curves` writes each row once, whole. So what the
     Trainer itself sends here is not written a second time.
-
     """
 
     def __init__(self) -> None:
