@@ -4,6 +4,7 @@ import json
 import os
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -29,6 +30,13 @@ class Record:
     Args:
         folder: The run folder.
         fields: What run.json holds.
+
+    Example:
+        >>> import tempfile
+        >>> record = Record(Path(tempfile.mkdtemp()), {"schema": SCHEMA, "status": "running"})
+        >>> record.finish("diverged", reason="val/loss is nan at epoch 3", exit_code=4)
+        >>> Record.read(record.folder)["reason"]
+        'val/loss is nan at epoch 3'
     """
 
     def __init__(self, folder: Path, fields: dict[str, Any]) -> None:
@@ -185,6 +193,11 @@ def git_state(root: Path) -> dict[str, Any] | None:
 
     Args:
         root: A folder.
+
+    Example:
+        >>> import tempfile
+        >>> git_state(Path(tempfile.mkdtemp())) is None  # a folder without a repository
+        True
     """
     try:
         run = ["git", "-C", str(root)]
@@ -204,6 +217,14 @@ def write_atomic(path: Path, text: str) -> None:
 
     Raises:
         OSError: It cannot be written.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "new" / "notes.txt"
+        >>> write_atomic(file, "first")
+        >>> write_atomic(file, "second")
+        >>> [(path.name, path.read_text()) for path in file.parent.iterdir()]
+        [('notes.txt', 'second')]
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
@@ -247,6 +268,10 @@ def _python() -> str:
 
 
 def _version(package: str) -> str | None:
+    """Return what a loaded module says, which names its build as in 2.13.0+cu130, else what was installed."""
+    loaded = getattr(sys.modules.get(package), "__version__", None)
+    if loaded is not None:
+        return str(loaded)
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:
