@@ -101,7 +101,7 @@ class Train:
         except Exception:
             print(f"Failed: {folder} (run.json says why, train.log has the traceback)", file=sys.stderr)
             raise
-        print_summary(outcome, folder, job.values, one_of_many=self.args.multirun)
+        print_summary(outcome, folder, job.values, root=ROOT, one_of_many=self.args.multirun)
         if not self.args.multirun or outcome.status == "interrupted":
             self.exit_code = outcome.exit_code
         if outcome.status == "interrupted":

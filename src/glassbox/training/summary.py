@@ -1,5 +1,6 @@
 """What a run says when it has ended: a short table, and the commands to go on with."""
 
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ def print_summary(
     folder: Path,
     values: Mapping[str, Any],
     *,
+    root: Path,
     one_of_many: bool = False,
     console: Console | None = None,
 ) -> None:
@@ -25,6 +27,7 @@ def print_summary(
         outcome: How it ended.
         folder: Its folder.
         values: Its config.
+        root: The project's folder, which has the scripts.
         one_of_many: Whether it is a job of a multirun, which gets one line.
         console: Where to print; the terminal by default.
     """
@@ -44,12 +47,17 @@ def print_summary(
     console.print()
     console.print(table)
     console.print()
-    for what, command in _next(outcome, shown, values):
+    for what, command in _next(outcome, shown, values, shown_path(root / "scripts")):
         console.print(f"[dim]{what:<10}[/dim]{escape(command)}")
 
 
 def shown_path(folder: Path) -> Path:
-    """Return a path relative to the working directory where it lies below it, else as it is."""
+    """Return a path relative to the working directory where it lies below it, else as it is.
+
+    Example:
+        >>> shown_path(Path.cwd() / "outputs" / "demo").as_posix(), shown_path(Path("/elsewhere")).as_posix()
+        ('outputs/demo', '/elsewhere')
+    """
     here = Path.cwd()
     return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
@@ -71,25 +79,25 @@ def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any]) -> list[tuple[str, str]]:
-    """Return (what for, command) pairs: look, evaluate, repeat, compare, sync."""
+def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any], scripts: Path) -> list[tuple[str, str]]:
+    """Return (what for, command) pairs: look, evaluate, repeat, compare, sync; each can be pasted into a shell."""
     tracker = str(values["logger"].get("_target_"))
     everything = folder.parent.parent / "wandb"
     followed = next(iter(sorted(everything.glob(f"*run-*-{folder.name}"))), None)
-    commands = []
+    commands: list[tuple[str, list[object]]] = []
     if followed is not None:
-        commands.append(("look", f"wandb leet {followed}"))
+        commands.append(("look", ["wandb", "leet", followed]))
     elif tracker.endswith("TensorBoardRun"):
-        commands.append(("look", f"tensorboard --logdir {folder}"))
+        commands.append(("look", ["tensorboard", "--logdir", folder]))
     if (folder / "boundary.png").exists():
-        commands.append(("picture", str(folder / "boundary.png")))
+        commands.append(("picture", [folder / "boundary.png"]))
     if outcome.status == "finished" and best_checkpoint(folder) is not None:
-        commands.append(("evaluate", f"python scripts/evaluate.py {folder}"))
-    commands.append(("repeat", f"python scripts/train.py rerun={folder}"))
+        commands.append(("evaluate", ["python", scripts / "evaluate.py", folder]))
+    commands.append(("repeat", ["python", scripts / "train.py", f"rerun={folder}"]))
     if followed is not None:
-        commands.append(("compare", f"wandb leet {everything}"))
+        commands.append(("compare", ["wandb", "leet", everything]))
     elif tracker.endswith("TensorBoardRun"):
-        commands.append(("compare", f"tensorboard --logdir {folder.parent}"))
+        commands.append(("compare", ["tensorboard", "--logdir", folder.parent]))
     if followed is not None and values["logger"].get("mode") == "offline":
-        commands.append(("sync", f"wandb sync {followed}"))
-    return commands
+        commands.append(("sync", ["wandb", "sync", followed]))
+    return [(what, shlex.join(map(str, words))) for what, words in commands]
