@@ -49,6 +49,12 @@ BANNED = {
     "glassbox.compare": ("torch",),
 }
 
+# Where every public function and class shows an example, which pytest runs; commands and protocols need none.
+EXAMPLES = tuple(
+    f"glassbox.{name}"
+    for name in ("data", "model", "init", "tracking", "sweep", "mechanics", "replay", "errors", "drawing")
+)
+
 LINES = {"src": 400, "scripts": 60}
 FUNCTION_LINES = 60
 DRAWERS = re.compile(r"_?(utils?|utilit(y|ies)|helpers?|common|base|misc)")
@@ -73,6 +79,7 @@ def violations(root: Path) -> list[str]:
         *cycles(imports),
         *(line for module, path in modules.items() for line in size_violations(path, trees[module], root)),
         *(line for module, path in modules.items() for line in name_violations(path, trees[module], root)),
+        *(line for module, path in modules.items() for line in example_violations(path, trees[module], root)),
         *address_violations(root),
     ]
 
@@ -164,6 +171,18 @@ def name_violations(path: Path, tree: ast.Module, root: Path) -> Iterator[str]:
         yield f"{where}: has no docstring"
 
 
+def example_violations(path: Path, tree: ast.Module, root: Path) -> Iterator[str]:
+    """Yield a line for each public function or class without an example, where all have one."""
+    module = name(path, root)
+    if not within(module, EXAMPLES) or path.name == "__main__.py":
+        return
+    for node in tree.body:
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) and node.name[0] != "_":
+            protocol = isinstance(node, ast.ClassDef) and any("Protocol" in ast.unparse(base) for base in node.bases)
+            if not protocol and ">>>" not in (ast.get_docstring(node) or ""):
+                yield f"{path.relative_to(root)}:{node.lineno}: {node.name} has no example"
+
+
 def address_violations(root: Path) -> Iterator[str]:
     """Yield a line for each text file that names the address of a package index."""
     for path in tracked(root):
@@ -200,7 +219,7 @@ SOUND = {
     "src/glassbox/training/__init__.py": "",
     "src/glassbox/training/run.py": "import lightning.pytorch\nfrom glassbox.data.moons import moons",
     "src/glassbox/sweep/__init__.py": "",
-    "src/glassbox/sweep/plan.py": "def f():\n    import optuna",
+    "src/glassbox/sweep/plan.py": "def _f():\n    import optuna",
     "src/glassbox/doctor/__init__.py": "",
     "src/glassbox/doctor/checks.py": "import torch",
     "src/glassbox/doctor/callback.py": "import lightning\nfrom glassbox.doctor.checks import check",
@@ -276,7 +295,9 @@ PLANTED = [
     ("src/glassbox/data/xor.py", "x = 1\n" * 398, None),
     ("scripts/plot.py", "x = 1\n" * 60, "plot.py: 62 lines, more than 60"),
     ("src/glassbox/data/xor.py", LONG_FUNCTION, "xor.py:3: f has 61 lines, more than 60"),
-    ("src/glassbox/data/xor.py", LONG_FUNCTION.replace("x = 1", '"""Do it."""', 1), None),
+    ("src/glassbox/data/xor.py", LONG_FUNCTION.replace("x = 1", '""">>> f()"""', 1), None),
+    ("src/glassbox/data/xor.py", 'class A:\n    """Do it."""', "xor.py:3: A has no example"),
+    ("src/glassbox/data/xor.py", 'def f():\n    """>>> f()"""\n\n\nclass B(Protocol):\n    x: int', None),
     ("src/glassbox/data/helpers.py", "", "helpers.py: named helpers"),
     ("src/glassbox/utils/__init__.py", "", "__init__.py: named utils"),
     ("src/glassbox/data/toy/ring.py", "", "ring.py: its folder has no __init__.py"),

@@ -113,6 +113,15 @@ def scatter(tables: Mapping[str, Points], png_path: Path) -> None:
 
     Raises:
         BadInput: A table has not two features, or no classes.
+
+    Example:
+        >>> import tempfile
+        >>> from types import SimpleNamespace
+        >>> png, rows = Path(tempfile.mkdtemp()) / "rows.png", np.array([[0.0, 0.0], [1.0, 2.0]])
+        >>> table = SimpleNamespace(features=rows, feature_names=("u", "v"), target=np.arange(2), classes=("no", "yes"))
+        >>> scatter({"two rows": table}, png)
+        >>> png.read_bytes()[1:4]
+        b'PNG'
     """
     import matplotlib
     from matplotlib.figure import Figure

@@ -12,6 +12,13 @@ class GlassboxError(Exception):
 
     Attributes:
         exit_code: The exit code of a process that ends with this error.
+
+    Example:
+        >>> try:
+        ...     raise BadInput("lr=-1: must be a finite number > 0")
+        ... except GlassboxError as error:
+        ...     print(f"{error}; exit code {error.exit_code}")
+        lr=-1: must be a finite number > 0; exit code 2
     """
 
     exit_code = 1

@@ -11,7 +11,13 @@ from rich.table import Table
 
 @dataclass(frozen=True)
 class Goal:
-    """A ratio to reach: `name` takes at most `limit` times what `rival` takes."""
+    """A ratio to reach: `name` takes at most `limit` times what `rival` takes.
+
+    Example:
+        >>> goal, seconds = Goal("ours", rival="theirs", limit=1.5), {"ours": 3.0, "theirs": 1.0}
+        >>> seconds[goal.name] / seconds[goal.rival] <= goal.limit
+        False
+    """
 
     name: str
     rival: str
@@ -27,6 +33,13 @@ def rounds(ways: Mapping[str, Callable[[], Callable[[], object]]], count: int) -
 
     Returns:
         Name → seconds of CPU per round.
+
+    Example:
+        >>> calls = []
+        >>> ways = {"a": lambda: lambda: calls.append("a"), "b": lambda: lambda: calls.append("b")}
+        >>> taken = rounds(ways, count=2)
+        >>> "".join(calls), {name: len(seconds) for name, seconds in taken.items()}
+        ('ababab', {'a': 2, 'b': 2})
     """
     taken: dict[str, list[float]] = {name: [] for name in ways}
     for number in range(count + 1):

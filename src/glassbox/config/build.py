@@ -33,6 +33,10 @@ class Accept:
         classes: Dotted names of classes; a subclass of any of them is accepted.
         modules: Modules whose own functions are accepted, with their submodules if they are ours.
         later: Whether the call comes later, with arguments that only the run knows (parameters of the net, a weight).
+
+    Example:
+        >>> Accept(classes=("torch.nn.Module",), modules=("glassbox.data",)).words
+        'a subclass of torch.nn.Module or a function of glassbox.data'
     """
 
     classes: tuple[str, ...] = ()
@@ -63,7 +67,12 @@ ACCEPTS: dict[str, Accept] = {
 
 @cache
 def trusted_packages() -> tuple[str, ...]:
-    """Return the packages that a `_target_` may name: ours, and those of `[tool.glassbox]` in pyproject.toml."""
+    """Return the packages that a `_target_` may name: ours, and those of `[tool.glassbox]` in pyproject.toml.
+
+    Example:
+        >>> "torch" in trusted_packages(), "os" in trusted_packages()
+        (True, False)
+    """
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
     return TRUSTED + tuple(project.get("tool", {}).get("glassbox", {}).get("trusted_packages", ()))
 
@@ -184,6 +193,12 @@ def call(where: str, function: Callable[..., Any], *arguments: Any, **extra: Any
 
     Raises:
         BadInput: The call raised a TypeError, a ValueError or Lightning's MisconfigurationException.
+
+    Example:
+        >>> import torch
+        >>> call("optimizer", torch.optim.SGD, [torch.zeros(1)], lr=-1)
+        Traceback (most recent call last):
+        glassbox.errors.BadInput: optimizer: SGD refuses its arguments: Invalid learning rate: -1
     """
     from glassbox.training.trainer import REFUSALS
 

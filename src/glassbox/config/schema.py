@@ -20,7 +20,13 @@ STUDY = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 
 @dataclass(frozen=True)
 class Rule:
-    """A predicate on one value and its meaning in words, as in "must be a finite number > 0"."""
+    """A predicate on one value and its meaning in words, as in "must be a finite number > 0".
+
+    Example:
+        >>> rule = RULES["lr"]
+        >>> rule.holds(0.1), rule.holds(-1), rule.words
+        (True, False, 'a finite number > 0')
+    """
 
     holds: Callable[[Any], bool]
     words: str

@@ -54,7 +54,7 @@ def csv(path: str, target: str, features: Sequence[str] | str = "all") -> Table:
 
 
 def read_frame(path: Path) -> "pd.DataFrame":
-    """Read a CSV file as text, with every mistake of the file told.
+    r"""Read a CSV file as text, with every mistake of the file told.
 
     Args:
         path: The file.
@@ -64,6 +64,13 @@ def read_frame(path: Path) -> "pd.DataFrame":
 
     Raises:
         BadInput: The file is missing, empty, without rows, ragged, in another encoding, or has a column twice.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "my.csv"
+        >>> _ = file.write_text("a, b\n1,\n02,x\n")
+        >>> read_frame(file).to_dict("list")
+        {'a': ['1', '02'], 'b': ['', 'x']}
     """
     import pandas as pd
 
@@ -105,6 +112,12 @@ def read_features(path: Path, frame: "pd.DataFrame", names: Sequence[str]) -> np
 
     Raises:
         BadInput: A column is missing, or a cell is not a finite number; the message names row and column.
+
+    Example:
+        >>> import pandas as pd
+        >>> frame = pd.DataFrame({"a": ["1", "2"], "b": ["3", "4"], "label": ["yes", "no"]})
+        >>> read_features(Path("my.csv"), frame, ["b", "a"]).tolist()
+        [[3.0, 1.0], [4.0, 2.0]]
     """
     columns = [str(name) for name in frame.columns]
     for name in names:
@@ -122,6 +135,14 @@ def read_target(path: Path, column: "pd.Series[str]") -> tuple[np.ndarray, tuple
 
     Raises:
         BadInput: A cell is empty or not finite, or there is one class only.
+
+    Example:
+        >>> import pandas as pd
+        >>> codes, classes = read_target(Path("my.csv"), pd.Series(["yes", "no", "yes"]))
+        >>> codes.tolist(), classes
+        ([1, 0, 1], ('no', 'yes'))
+        >>> read_target(Path("my.csv"), pd.Series(["0.5", "2"]))
+        (array([0.5, 2. ]), None)
     """
     texts = [text.strip() for text in column]
     for row, text in enumerate(texts, start=2):

@@ -40,6 +40,14 @@ class TableModule(pl.LightningDataModule):
 
     Raises:
         BadInput: The target does not fit the task, a part is empty, or a batch is larger than the training rows.
+
+    Example:
+        >>> table = Table(np.arange(10.0).reshape(10, 1), ("x",), np.arange(10) % 2, "is odd", ("no", "yes"))
+        >>> module = TableModule(table, task="binary", split=(0.6, 0.2, 0.2), batch_size=4)
+        >>> [len(features) for features, target in module.train_dataloader()]
+        [4, 2]
+        >>> module.standardize(torch.from_numpy(module.mean)).tolist()
+        [0.0]
     """
 
     def __init__(

@@ -28,6 +28,15 @@ class Preprocessing:
         target_mean: What an output of 0 stands for, of a number.
         target_scale: What one unit of output stands for, of a number.
         out_features: Outputs C.
+
+    Example:
+        >>> import pandas as pd
+        >>> mean, std = torch.tensor([10.0]), torch.tensor([2.0])
+        >>> known = Preprocessing("binary", ["x"], mean, std, ["no", "yes"], "label", 0.0, 1.0, 1)
+        >>> known.transform(Path("my.csv"), pd.DataFrame({"x": ["14", "9"]})).tolist()
+        [[2.0], [-0.5]]
+        >>> known.decode(torch.tensor([[2.0], [-0.5]]))["prediction"].tolist()
+        ['yes', 'no']
     """
 
     task: str

@@ -82,6 +82,11 @@ def select(table: Table, features: Sequence[str] | str) -> Table:
 
     Raises:
         BadInput: There is no such feature, or none is named.
+
+    Example:
+        >>> table = Table(np.array([[1.0, 2.0, 3.0]]), ("a", "b", "c"), np.array([0]), "label", ("no", "yes"))
+        >>> select(table, ["c", "a"]).features.tolist()
+        [[3.0, 1.0]]
     """
     if features == "all":
         return table

@@ -68,6 +68,10 @@ def bins(values: np.ndarray) -> np.ndarray:
 
     Args:
         values: Target values [N].
+
+    Example:
+        >>> bins(10.0 ** np.arange(20)).tolist()
+        [0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7, 8, 8, 9, 9]
     """
     rank = np.argsort(np.argsort(values, kind="stable"), kind="stable")
     return rank * BINS // len(values)

@@ -15,6 +15,11 @@ class Table:
         target: Class codes [N], int64, or values [N], float64.
         target_name: Name of the target.
         classes: Name of each class code; None for a numeric target.
+
+    Example:
+        >>> table = Table(np.array([[0.0, 1.0], [2.0, 3.0]]), ("a", "b"), np.array([1, 0]), "label", ("no", "yes"))
+        >>> [table.classes[code] for code in table.target]
+        ['yes', 'no']
     """
 
     features: np.ndarray

@@ -21,6 +21,11 @@ class Target:
         outputs: Outputs C of a net for it.
         mean: What was subtracted; 0 for classes.
         scale: What it was divided by; 1 for classes.
+
+    Example:
+        >>> ages = Target(torch.tensor([[-1.0], [1.0]]), outputs=1, mean=30.0, scale=10.0)
+        >>> (ages.values * ages.scale + ages.mean).tolist()
+        [[20.0], [40.0]]
     """
 
     values: Tensor
@@ -40,6 +45,12 @@ def encode(table: Table, task: str, train: np.ndarray, dtype: torch.dtype) -> Ta
 
     Raises:
         BadInput: The target does not fit the task; the message names the loss that does.
+
+    Example:
+        >>> table = Table(np.zeros((3, 1)), ("x",), np.array([20.0, 40.0, 90.0]), "age", None)
+        >>> target = encode(table, "regression", train=np.array([0, 1]), dtype=torch.float32)
+        >>> target.mean, target.scale, target.values.tolist()
+        (30.0, 10.0, [[-1.0], [1.0], [6.0]])
     """
     if task == "regression":
         return _numbers(table, train, dtype)

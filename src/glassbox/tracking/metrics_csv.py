@@ -18,6 +18,13 @@ class MetricsCsv:
 
     Args:
         folder: The run folder.
+
+    Example:
+        >>> import tempfile
+        >>> curves = MetricsCsv(Path(tempfile.mkdtemp()))
+        >>> curves.log({"val/loss": 0.5}, epoch=0)
+        >>> curves.path.read_text().splitlines()
+        ['epoch,val/loss', '0,0.5']
     """
 
     def __init__(self, folder: Path) -> None:
@@ -73,13 +80,20 @@ class MetricsCsv:
 
 
 def read(path: Path) -> list[dict[str, float]]:
-    """Read the rows of a metrics.csv; a torn last line is left out.
+    r"""Read the rows of a metrics.csv; a torn last line is left out.
 
     Args:
         path: The file.
 
     Returns:
         One dict per epoch: `epoch` and the metrics that it has.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "metrics.csv"
+        >>> _ = file.write_text("epoch,val/loss\n0,0.5\n1,0.")
+        >>> read(file)
+        [{'epoch': 0.0, 'val/loss': 0.5}]
     """
     return [{key: float(value) for key, value in row.items() if value != ""} for row in _rows(path)]
 

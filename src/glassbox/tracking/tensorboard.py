@@ -13,6 +13,13 @@ class TensorBoardRun:
 
     Args:
         folder: The run folder.
+
+    Example:
+        >>> import tempfile
+        >>> board = TensorBoardRun(Path(tempfile.mkdtemp()))
+        >>> board.log({"val/loss": 0.5}, epoch=0)  # before `start`, nothing is written
+        >>> list(board.folder.iterdir())
+        []
     """
 
     def __init__(self, folder: Path) -> None:

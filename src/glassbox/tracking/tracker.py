@@ -5,7 +5,15 @@ from typing import Protocol
 
 
 class Tracker(Protocol):
-    """Follow one run: its curves, its pictures, its end."""
+    """Follow one run: its curves, its pictures, its end.
+
+    Example:
+        >>> class Printed(Tracker):
+        ...     def log(self, row, epoch):
+        ...         print(epoch, row)
+        >>> Printed().log({"val/loss": 0.5}, epoch=0)
+        0 {'val/loss': 0.5}
+    """
 
     def log(self, row: dict[str, float], epoch: int) -> None:
         """Take the row of an epoch: metric key → value."""

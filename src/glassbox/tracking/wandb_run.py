@@ -21,6 +21,11 @@ class WandbRun:
         project: The W&B project.
         entity: The W&B user or team; None for the account's own.
         mode: `offline` writes below outputs/wandb, `online` uploads, `disabled` does nothing.
+
+    Example:
+        >>> WandbRun.check(mode="off")
+        Traceback (most recent call last):
+        glassbox.errors.BadInput: logger.mode=off: must be offline, online, disabled
     """
 
     def __init__(

@@ -13,6 +13,15 @@ class AtomicCheckpointIO(TorchCheckpointIO):
 
     A rename within one folder is atomic, so a reader sees the old checkpoint or the new one, never half of one. An
     error while writing (a full disk, no permission) is raised, and the old checkpoint stays.
+
+    Example:
+        >>> import contextlib, tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "last.ckpt"
+        >>> AtomicCheckpointIO().save_checkpoint({"epoch": 3}, file)
+        >>> with contextlib.suppress(Exception):
+        ...     AtomicCheckpointIO().save_checkpoint({"epoch": lambda: "no number"}, file)  # cannot be written
+        >>> load(file)
+        {'epoch': 3}
     """
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
@@ -42,6 +51,13 @@ def load(path: Path) -> dict[str, Any]:
 
     Returns:
         Tensors, numbers, strings and containers of them.
+
+    Example:
+        >>> import tempfile
+        >>> file = Path(tempfile.mkdtemp()) / "last.ckpt"
+        >>> torch.save({"epoch": 3, "weight": torch.ones(2)}, file)
+        >>> load(file)
+        {'epoch': 3, 'weight': tensor([1., 1.])}
     """
     checkpoint: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
     return checkpoint

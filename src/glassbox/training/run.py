@@ -37,6 +37,11 @@ class Outcome:
         best: Epoch and metrics of the best checkpoint; of the last epoch if none was kept.
         test: Test metrics of the best checkpoint.
         seconds: Wall time of training and testing.
+
+    Example:
+        >>> outcome = Outcome("diverged", DIVERGED, "val/loss is nan at epoch 3")
+        >>> outcome.exit_code, outcome.test
+        (4, {})
     """
 
     status: str
@@ -99,7 +104,18 @@ def run(
 
 
 def best_checkpoint(folder: Path) -> Path | None:
-    """Return the checkpoint that a run folder is judged by: the best, else the last, else None."""
+    """Return the checkpoint that a run folder is judged by: the best, else the last, else None.
+
+    Example:
+        >>> import tempfile
+        >>> checkpoints = Path(tempfile.mkdtemp()) / "checkpoints"
+        >>> checkpoints.mkdir()
+        >>> for name in ("last.ckpt", "best.ckpt"):
+        ...     (checkpoints / name).touch()
+        ...     print(best_checkpoint(checkpoints.parent).name)
+        last.ckpt
+        best.ckpt
+    """
     for name in ("best.ckpt", "last.ckpt"):
         path = folder / "checkpoints" / name
         if path.exists():
