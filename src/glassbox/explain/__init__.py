@@ -1,0 +1,1 @@
+"""The tables that scripts/explain.py prints: one training step, line by line, by hand beside torch."""
