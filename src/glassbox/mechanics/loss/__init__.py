@@ -1,0 +1,1 @@
+"""Losses by hand: each file has the mean loss of a batch and its gradient."""

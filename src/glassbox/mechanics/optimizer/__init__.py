@@ -1,0 +1,1 @@
+"""Optimizers by hand: each file is one update, (param, grad, state, hyper-parameters) → (param, state)."""
