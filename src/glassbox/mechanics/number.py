@@ -43,7 +43,12 @@ def where(condition: bool | Tensor, value: Number, other: Number) -> Any:
         tensor([5., 7.])
     """
     if isinstance(condition, Tensor):
-        if not isinstance(value, Tensor):  # torch makes float32 of two numbers
-            value = torch.tensor(value, dtype=torch.float64, device=condition.device)
-        return torch.where(condition, value, other)
+        return torch.where(condition, _precise(value, condition), _precise(other, condition))
     return value if condition else other
+
+
+def _precise(value: Number, like: Tensor) -> Tensor:
+    """Return a number as a scalar tensor: whole, or of double precision, where `torch.where` would make it single."""
+    if isinstance(value, Tensor):
+        return value
+    return torch.tensor(value, dtype=torch.int64 if isinstance(value, int) else torch.float64, device=like.device)

@@ -1,0 +1,42 @@
+"""Warm-up, then cosine annealing: the learning rate rises linearly, then falls along half a cosine to zero."""
+
+from glassbox.mechanics.number import Number
+from glassbox.mechanics.schedule import cosine
+
+
+def update(
+    step: int, lr: Number, *, base_lr: Number, warmup_epochs: int, max_epochs: int, start_factor: Number = 0.1
+) -> Number:
+    r"""Return the learning rate at a step, from the one before, as torch's `LinearLR` and `CosineAnnealingLR` in a row.
+
+    .. math::
+        η_t = η (f + (1 - f) t / W)  (t < W),   η_t = η (1 + \cos(π (t - W) / (T - W))) / 2  (t ≥ W);
+        step by step, t < W: η_t = η_{t-1} (1 + \frac{1 - f}{W f + (t - 1) (1 - f)})
+
+    Args:
+        step: t ≥ 0, in the units in which the schedule is stepped: epochs, or optimizer steps.
+        lr: η_{t-1}, the rate before; at t = 0 any number.
+        base_lr: η, the peak.
+        warmup_epochs: W, steps of warm-up, 1 ≤ W < T.
+        max_epochs: T, steps in all.
+        start_factor: f > 0, the share of η to begin with.
+
+    Returns:
+        η_t.
+
+    References:
+        Cosine: Loshchilov and Hutter, SGDR, 2017. Linear warm-up: Goyal et al., Accurate, Large Minibatch SGD, 2017.
+
+    Example:
+        >>> rates = [update(0, 0.0, base_lr=1.0, warmup_epochs=2, max_epochs=6, start_factor=0.5)]
+        >>> for step in range(1, 6):
+        ...     rates.append(update(step, rates[-1], base_lr=1.0, warmup_epochs=2, max_epochs=6, start_factor=0.5))
+        >>> [round(lr, 4) for lr in rates]
+        [0.5, 0.75, 1.0, 0.8536, 0.5, 0.1464]
+    """
+    if step >= warmup_epochs:
+        return cosine.update(step - warmup_epochs, lr, base_lr=base_lr, T_max=max_epochs - warmup_epochs)
+    if step == 0:
+        return base_lr * start_factor
+    rise = 1.0 - start_factor
+    return lr * (1.0 + rise / (warmup_epochs * start_factor + (step - 1) * rise))
