@@ -1,4 +1,4 @@
-"""One training batch as it really happened: what was there before, what the framework made of it, and in which order."""
+"""One training batch as it really happened: what was there before, what the framework made of it, in which order."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -36,6 +36,39 @@ class Step:
         stepped: Whether the optimizer made an update in this batch.
         events: What was called, in order, such as `optimizer.zero_grad()`.
         scaler: Whether gradients were scaled for float16.
+        arguments: What `training_step` was called with, `batch` first; None: (batch, batch_idx).
+        state_after: Parameter name → the optimizer's state for it after the update.
+        overridden: Hooks of one step that the module has its own version of, such as `optimizer_step`.
+        kept: Attributes of the module that hold a tensor with its graph; the copy has them without.
+        refused: Why the step cannot be done again; `module` is then no copy, but the module itself.
+
+    Example:
+        A step by hand, of a module w x - y without a framework:
+
+        >>> import torch
+        >>> from contextlib import nullcontext
+        >>> from glassbox.replay.rng import capture
+        >>> class Line(nn.Module):
+        ...     def __init__(self):
+        ...         super().__init__()
+        ...         self.w = nn.Parameter(torch.tensor(2.0))
+        ...
+        ...     def training_step(self, batch, batch_idx):
+        ...         return (self.w * batch[0] - batch[1]) ** 2
+        >>> step = Step(
+        ...     number=0,
+        ...     batch_idx=0,
+        ...     module=Line(),
+        ...     batch=(torch.tensor(3.0), torch.tensor(5.0)),
+        ...     rng=capture(),
+        ...     context=nullcontext,
+        ...     optimizer=torch.optim.SGD,
+        ...     groups=[{"params": ["w"], "lr": 0.1}],
+        ...     state={},
+        ...     stale={},
+        ... )
+        >>> step.stepped
+        False
     """
 
     number: int
@@ -58,3 +91,8 @@ class Step:
     stepped: bool = False
     events: list[str] = field(default_factory=list)
     scaler: bool = False
+    arguments: tuple[Any, ...] | None = None
+    state_after: dict[str, dict[str, Any]] = field(default_factory=dict)
+    overridden: tuple[str, ...] = ()
+    kept: tuple[str, ...] = ()
+    refused: str = ""
