@@ -34,6 +34,7 @@ class Passes:
         left: How many tensors still had a `p.grad` that was not None after zero_grad.
         again: Parameter name → `p.grad` after the third.
         moved: How many numbers of the parameters changed during the three backwards.
+        meddled: Whether `training_step` itself changed a `p.grad` before the second backward.
     """
 
     losses: tuple[float, float, float]
@@ -42,6 +43,7 @@ class Passes:
     left: int
     again: Named
     moved: int
+    meddled: bool
 
     @property
     def doubled(self) -> Check:
@@ -65,6 +67,8 @@ class Passes:
             return Check(Grade.NOT_CHECKED, "a gradient is NaN or infinite")
         if len(set(self.losses)) > 1:
             return Check(Grade.NOT_CHECKED, "the same batch from the same state does not give the same loss again")
+        if self.meddled and gradients is self.twice:
+            return Check(Grade.NOT_CHECKED, "training_step itself changes p.grad")
         pairs = [(gradients[name], factor * gradient) for name, gradient in self.once.items()]
         if all(torch.equal(*pair) for pair in pairs):
             return Check(Grade.EXACT)
@@ -116,7 +120,9 @@ def passes(step: Step) -> Passes | None:
     if step.refused or not parameters:
         return None
     start = [(tensor, tensor.detach().clone()) for tensor in [*parameters.values(), *module.buffers()]]
-    losses, gradients, left, moved = [], [], 0, 0
+    losses: list[float] = []
+    gradients: list[Named] = []
+    left, moved, meddled = 0, 0, False
     for position in range(3):
         with torch.no_grad():
             for tensor, value in start:
@@ -127,6 +133,9 @@ def passes(step: Step) -> Passes | None:
         loss = forward(step, module, fresh(step)[1])
         if loss is None or not loss.requires_grad:
             return None
+        if position == 1:
+            kept = {name: dense(p.grad) for name, p in parameters.items() if p.grad is not None}
+            meddled = not all(name in kept and torch.equal(kept[name], g) for name, g in gradients[0].items())
         before = {name: p.detach().clone() for name, p in parameters.items()}
         with warnings.catch_warnings(), preserved():
             warnings.simplefilter("ignore")
@@ -135,7 +144,7 @@ def passes(step: Step) -> Passes | None:
         losses.append(loss.item())
         gradients.append({name: dense(p.grad).clone() for name, p in parameters.items() if p.grad is not None})
     once, twice, again = gradients
-    return Passes((losses[0], losses[1], losses[2]), once, twice, left, again, moved) if once else None
+    return Passes((losses[0], losses[1], losses[2]), once, twice, left, again, moved, meddled) if once else None
 
 
 def forward(step: Step, module: nn.Module, arguments: tuple[Any, ...]) -> Tensor | None:
@@ -300,10 +309,8 @@ def depends_on_mode(layer: nn.Module) -> bool:
     """
     if isinstance(layer, nn.modules.dropout._DropoutNd):
         return bool(layer.p > 0)
-    if isinstance(layer, nn.RNNBase):
-        return bool(layer.dropout > 0 and layer.num_layers > 1)
-    if isinstance(layer, nn.MultiheadAttention):
-        return bool(layer.dropout > 0)
+    if isinstance(layer, nn.RNNBase | nn.MultiheadAttention):
+        return bool(layer.dropout > 0 and getattr(layer, "num_layers", 2) > 1)
     if isinstance(layer, nn.modules.batchnorm._NormBase):  # BatchNorm, InstanceNorm
         return bool(layer.track_running_stats)
     return isinstance(layer, nn.RReLU)
@@ -341,7 +348,7 @@ def _registration(module: nn.Module) -> Iterator[Row]:
     told = f"{_count(found.values())} numbers in {len(found)} tensors: {', '.join(shown)}"
     yield Row(("model.parameters()", "finds what is set as an attribute", told), check)
     parts = layers(module)
-    names = " and ".join(parts) if len(parts) < SHOWN else f"the {len(parts)} parts of {module_path(parts)}"
+    names = " and ".join(parts) if len(parts) < SHOWN else f"{next(iter(parts))} and {len(parts) - 1} more"
     plain, listed = nn.Module(), nn.Module()
     plain.layers = list(parts.values())  # type: ignore[assignment]
     listed.layers = nn.ModuleList(parts.values())
@@ -368,11 +375,6 @@ def layers(module: nn.Module) -> dict[str, nn.Module]:
         module, path = only, f"{name}."
     with torch.device("meta"):  # draws no random numbers
         return parts or {"nn.Linear(2, 8)": nn.Linear(2, 8), "nn.Linear(8, 1)": nn.Linear(8, 1)}
-
-
-def module_path(parts: Iterable[str]) -> str:
-    """Return the name of the module that some parts belong to."""
-    return next(iter(parts)).rpartition(".")[0] or "the module"
 
 
 def _tensor(name: str, tensor: Tensor) -> Row:

@@ -13,6 +13,7 @@ from glassbox.explain.step import worst
 from glassbox.explain.table import Row, Table
 from glassbox.replay.audit import Audit
 from glassbox.replay.check import Check, Grade
+from glassbox.replay.compare import dense
 
 LETTERS = "abc"
 LAST = "by hand vs torch"
@@ -88,8 +89,8 @@ def _framework(audit: Audit) -> Question:
             checks.append(call.check)
     for name, gradient in audit.step.gradients.items():
         if name in audit.by_hand and name in audit.gradients:
-            place = telling({name: gradient})[1]
-            hand, torchs = (f"{float(given[place]):+.6f}" for given in (audit.by_hand[name], gradient))
+            place = telling({name: dense(gradient)})[1]
+            hand, torchs = (f"{float(dense(given)[place]):+.6f}" for given in (audit.by_hand[name], gradient))
             rows.append(Row((element(name, place, ".grad"), hand, torchs), audit.gradients[name]))
             break
     for what, found in (("every gradient", audit.gradients), ("every update", audit.updates)):
@@ -118,12 +119,13 @@ def _grades(checks: Iterable[Check]) -> str:
 def _backward(audit: Audit) -> Question:
     """Ask what backward changes; the answer is a gradient and its parameter at three moments."""
     step, rows, columns = audit.step, [], ("moment", "p.grad", "p", LAST)
-    if step.gradients:
-        name, place = telling(step.gradients)
+    gradients = {name: dense(gradient) for name, gradient in step.gradients.items()}
+    if gradients:
+        name, place = telling(gradients)
         columns = ("moment", element(name, place, ".grad"), element(name, place), LAST)
         start = dict(step.module.named_parameters())[name].detach()
-        before = f"{float(step.stale[name][place]):+.6f}" if name in step.stale else "None"
-        after = f"{float(step.gradients[name][place]):+.6f}"
+        before = f"{float(dense(step.stale[name])[place]):+.6f}" if name in step.stale else "None"
+        after = f"{float(gradients[name][place]):+.6f}"
         kept, moved = (made.get(name, start)[place] for made in (step.before_update, step.after))
         rows = [
             Row(("before loss.backward()", before, f"{float(start[place]):+.6f}")),
