@@ -16,24 +16,28 @@ SPY = "import atexit, os, sys; atexit.register(lambda: open(os.environ['SPY'], '
 
 
 @pytest.mark.parametrize(
-    ("argv", "code", "told"),
+    ("line", "code", "told"),
     [
-        (["--help"], 0, "optimizer: adam, adamw, momentum, nesterov, rmsprop, sgd"),
-        (["--cfg", "job"], 0, "lr: 0.01"),
-        (["lr=0.5", "--cfg", "job", "--resolve", "-p", "optimizer"], 0, "lr: 0.5"),
-        (["optimzer=adam"], 2, "Error: optimzer=adam: unknown key 'optimzer', did you mean 'optimizer'?"),
-        (["optimizer=adma"], 2, "Error: optimizer=adma: no such option, did you mean 'adam'?"),
-        (["lr=abc"], 2, "Error: lr=abc: must be a finite number > 0"),
-        (["-m", "lr=abc,1"], 2, "Error: lr=abc: must be a finite number > 0"),
-        (["rerun=nowhere"], 2, "Error: nowhere is no run folder: it has no run.json"),
+        ("train.py --help", 0, "optimizer: adam, adamw, momentum, nesterov, rmsprop, sgd"),
+        ("train.py --cfg job", 0, "lr: 0.01"),
+        ("train.py lr=0.5 --cfg job --resolve -p optimizer", 0, "lr: 0.5"),
+        ("train.py optimzer=adam", 2, "Error: optimzer=adam: unknown key 'optimzer', did you mean 'optimizer'?"),
+        ("train.py optimizer=adma", 2, "Error: optimizer=adma: no such option, did you mean 'adam'?"),
+        ("train.py lr=abc", 2, "Error: lr=abc: must be a finite number > 0"),
+        ("train.py -m lr=abc,1", 2, "Error: lr=abc: must be a finite number > 0"),
+        ("train.py rerun=nowhere", 2, "Error: nowhere is no run folder: it has no run.json"),
+        ("explain.py --help", 0, "python scripts/explain.py quiz=true"),
+        ("explain.py --cfg job", 0, "quiz: false"),
+        ("explain.py stp=1", 2, "Error: stp=1: unknown key 'stp', did you mean 'step'?"),
     ],
 )
-def test_nothing_heavy_is_loaded(tmp_path, outputs, argv, code, told):
+def test_nothing_heavy_is_loaded(tmp_path, outputs, line, code, told):
     spy = tmp_path / "spy"
     spy.mkdir()
     (spy / "sitecustomize.py").write_text(SPY)
     environment = os.environ | {"PYTHONPATH": str(spy), "SPY": str(tmp_path / "loaded")}
-    command = [sys.executable, str(ROOT / "scripts" / "train.py"), *argv]
+    script, *argv = line.split()
+    command = [sys.executable, str(ROOT / "scripts" / script), *argv]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == code, done.stderr
     assert told in done.stdout + done.stderr
@@ -44,7 +48,7 @@ def test_nothing_heavy_is_loaded(tmp_path, outputs, argv, code, told):
     assert list(outputs.iterdir()) == []
 
 
-@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "bench.py"])
+@pytest.mark.parametrize("script", ["train.py", "evaluate.py", "explain.py", "bench.py"])
 def test_a_python_without_the_project_is_told_in_one_line(script):
     # Without site-packages python finds the standard library alone, as one without the environment does.
     command = [sys.executable, "-I", "-S", str(ROOT / "scripts" / script)]

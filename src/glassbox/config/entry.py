@@ -46,7 +46,7 @@ class Train:
         register_resolvers()
         if self.args.multirun and not any(text.startswith("study=") for text in self.overrides):
             self.overrides.append(f"study={study_name()}")
-        if not self._only_shows():
+        if not only_shows(self.args):
             self._check()
         elif not self.args.multirun:
             composed(CONF, "train", self.overrides, extra=self.args.config_dir)
@@ -108,10 +108,6 @@ class Train:
             raise SystemExit(outcome.exit_code)
         return outcome.best.get(job.values["monitor"])
 
-    def _only_shows(self) -> bool:
-        shown = self.args
-        return bool(shown.help or shown.hydra_help or shown.cfg or shown.info or shown.shell_completion)
-
     def _check(self) -> None:
         """Check the whole command before any folder exists; a single run is built here, too."""
         for overrides in jobs_to_check(self.overrides) if self.args.multirun else [self.overrides]:
@@ -143,11 +139,9 @@ class Train:
             raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if not isinstance(cfg.rerun, str):
             raise BadInput(f"rerun={cfg.rerun}: must be a run folder, outputs/<study>/<run>")
-        parser = OverridesParser.create()
-        keys = [parser.parse_override(text).key_or_group for text in self.overrides]
-        keys = [key for key in keys if key != "rerun" and not key.startswith("hydra")]
-        cfg = rerun_config(Path(cfg.rerun), cfg, keys)
-        if "study" not in keys:
+        named = [key for key in keys(self.overrides) if key != "rerun"]
+        cfg = rerun_config(Path(cfg.rerun), cfg, named)
+        if "study" not in named:
             self.overrides.append(f"study={cfg.study}")
         return cfg, resolved(cfg)
 
@@ -177,6 +171,23 @@ def parse(argv: list[str]) -> argparse.Namespace:
         if getattr(args, flag) is not None:
             parser.exit(2, f"Error: --{flag.replace('_', '-')} is not used here: {instead}\n")
     return args
+
+
+def only_shows(args: argparse.Namespace) -> bool:
+    """Return whether the flags ask Hydra to show something instead of running."""
+    return bool(args.help or args.hydra_help or args.cfg or args.info or args.shell_completion)
+
+
+def keys(overrides: list[str]) -> list[str]:
+    """Return the keys and groups that overrides name, but those of Hydra's own tree.
+
+    Example:
+        >>> keys(["lr=0.1", "+model.hidden=3", "optimizer=adam", "hydra.job.name=a"])
+        ['lr', 'model.hidden', 'optimizer']
+    """
+    parser = OverridesParser.create()
+    named = [parser.parse_override(text).key_or_group for text in overrides]
+    return [key for key in named if key.partition(".")[0].partition("/")[0] != "hydra"]
 
 
 def flags(args: argparse.Namespace) -> list[str]:

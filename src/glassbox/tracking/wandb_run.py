@@ -2,7 +2,7 @@
 
 import netrc
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -120,6 +120,19 @@ class WandbRun:
             import wandb
 
             self.run.summary[key] = wandb.Image(str(path))
+
+    def table(self, key: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+        """Show a table.
+
+        Args:
+            key: Its name.
+            columns: The names of its columns.
+            rows: Its texts, one sequence per row.
+        """
+        if self.run is not None:
+            import wandb
+
+            self.run.log({key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
 
     def close(self, exit_code: int) -> None:
         """Finish the W&B run with the exit code of the run."""

@@ -10,7 +10,7 @@ from typing import Any
 import lightning.pytorch as pl
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import AcceleratorRegistry
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.profilers import PassThroughProfiler
 from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
 
@@ -76,6 +76,16 @@ def options(curves: Curves, callbacks: Sequence[Callback], profiler: Any = None)
         # `curves` is a Checkpoint for Lightning, so that it adds none of its own.
         "enable_checkpointing": True,
     }
+
+
+def only_training(trainer: Trainer) -> None:
+    """Take away what writes or shows, so that a Trainer only trains: checkpoints, curves and the bar.
+
+    Args:
+        trainer: The Trainer, before it has trained.
+    """
+    kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint | EpochBar)]  # type: ignore[attr-defined]
+    trainer.callbacks[:] = kept  # type: ignore[attr-defined]
 
 
 def has_accelerator(name: str) -> bool:
