@@ -28,6 +28,10 @@ NETS = {
         {"in": nn.Linear(2, 4), "tanh": nn.Tanh(), "same": nn.Linear(4, 4), "out": nn.Linear(4, 1)},
     ),
     "one": ([("fc", linear)], {"fc": nn.Linear(2, 1)}),
+    "one name begins as another": (
+        [("fc1", linear), ("fc10", linear)],
+        {"fc1": nn.Linear(2, 3), "fc10": nn.Linear(3, 1)},
+    ),
 }
 
 
@@ -59,6 +63,17 @@ def test_names_with_dots_belong_to_the_innermost_layer():
     parameters = {key: p.detach() for key, p in net.named_parameters()}
     x = torch.randn(4, 2)
     assert torch.equal(chain.forward(parameters, x)[-1], net(x))
+
+
+def test_a_lone_layer_may_have_no_name():
+    layer, x = nn.Linear(2, 1), torch.randn(4, 2)
+    parameters = {key: p.detach() for key, p in layer.named_parameters()}
+    chain = Chain([("", linear)])
+    gradients = chain.backward(parameters, chain.forward(parameters, x), torch.ones(4, 1))
+    layer(x).sum().backward()
+    assert {key: grad.tolist() for key, grad in gradients.items()} == {
+        key: p.grad.tolist() for key, p in layer.named_parameters()
+    }
 
 
 def test_many_models_at_once_under_vmap():

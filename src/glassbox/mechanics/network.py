@@ -29,11 +29,11 @@ class Chain:
         x_i = f_i(x_{i-1}, θ_i),   ∂L/∂x_{i-1} = (∂x_i / ∂x_{i-1})^T ∂L/∂x_i,   ∂L/∂θ_i = (∂x_i / ∂θ_i)^T ∂L/∂x_i
 
     Args:
-        layers: Name and layer, first to last. The parameters of the layer `fc1` are those named `fc1.…`. A name
-            may occur twice: the layer is shared, and its gradients add up.
+        layers: Name and layer, first to last. The parameters of the layer `fc1` are those named `fc1.…`; a lone
+            layer may have the empty name. A name may occur twice: the layer is shared, and its gradients add up.
 
     Example:
-        A TinyNet whose six parameters are all 1, on one sample:
+        Two inputs, one hidden unit, all five numbers 1, on one sample:
 
         >>> import torch
         >>> from glassbox.mechanics.layer import linear, relu
@@ -74,7 +74,7 @@ class Chain:
         gradients: dict[str, Tensor] = {}
         for (name, layer), x, y in reversed(list(zip(self.layers, tape[:-1], tape[1:], strict=True))):
             grad, found = layer.backward(grad, x, y, **_of(name, parameters))
-            new = {f"{name}.{key}": gradient for key, gradient in found.items()}
+            new = {f"{name}.{key}".lstrip("."): gradient for key, gradient in found.items()}
             shared = {key: gradients[key] + new[key] for key in new if key in gradients}
             gradients = new | gradients | shared
         return gradients
