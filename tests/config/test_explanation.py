@@ -2,6 +2,7 @@
 
 import json
 import math
+import re
 import sys
 from pathlib import Path
 
@@ -153,6 +154,15 @@ def test_tinynet_is_exact_in_every_row(explained):
     assert row(told, "optimizer.zero_grad()")["cells"][2] == "4 tensors, 33 numbers cleared"
     assert {line.get("grade", "EXACT") for line in cells(told, "One training step")} == {"EXACT"}
     assert len(cells(told, "How far each parameter moved")) == 4
+
+
+def test_the_lines_that_the_readme_shows_are_printed(capsys):
+    readme = (build.ROOT / "README.md").read_text()
+    (excerpt,) = re.findall(r"^```\n( z = .*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
+    assert explain(["optimizer=adam", "lr=1e-3"]) == 0
+    printed = {" ".join(line.split()) for line in capsys.readouterr().out.splitlines()}
+    for line in excerpt.splitlines():
+        assert " ".join(line.split()) in printed
 
 
 @pytest.mark.parametrize("step", [0, 1, 13])

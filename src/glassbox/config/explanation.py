@@ -126,7 +126,8 @@ def record_step(job: "Job", options: Mapping[str, Any]) -> "Step":
 
     def keep(step: "Step") -> None:
         found[:] = [step]
-        trainer.should_stop = step.stepped or step.loss is None
+        if step.stepped or step.loss is None:
+            raise _Enough
 
     wanted = first + options["step"]
     trainer.callbacks.append(Recorder(keep, when=lambda trainer, _: trainer.global_step == wanted))  # type: ignore[attr-defined]
@@ -134,6 +135,8 @@ def record_step(job: "Job", options: Mapping[str, Any]) -> "Step":
     path = None if checkpoint is None else str(checkpoint)
     try:
         trainer.fit(job.module, datamodule=job.datamodule, ckpt_path=path, weights_only=True)
+    except _Enough:
+        pass
     except RuntimeError as error:
         if "multiple optimizers" not in str(error):
             raise
@@ -150,6 +153,10 @@ def record_step(job: "Job", options: Mapping[str, Any]) -> "Step":
             "compared; look at an earlier step, or take a smaller lr"
         )
     return step
+
+
+class _Enough(Exception):
+    """The step is recorded: leave the training at once, in the middle of its epoch."""
 
 
 def _read(args: argparse.Namespace) -> Request:

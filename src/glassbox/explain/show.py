@@ -7,7 +7,6 @@ from typing import Any
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.padding import Padding
 from rich.syntax import Syntax
 from rich.table import Table as RichTable
 
@@ -39,8 +38,10 @@ def print_explanation(explanation: Explanation, to: Console) -> None:
     if explanation.observations:
         to.print()
         to.print("[bold]What it shows[/bold]")
+        sentences = RichTable.grid(padding=(0, 1))
         for sentence in explanation.observations:
-            to.print(Padding(f"· {escape(sentence)}", (0, 0, 0, 1)))
+            sentences.add_row("·", escape(sentence))
+        to.print(sentences)
     for table in others:
         print_table(table, to)
     for where, source in explanation.sources:
