@@ -220,7 +220,7 @@ def test_eval_records_and_no_grad_does_not():
         (nn.Dropout(0.1), nn.Dropout(0.0)),
         (nn.BatchNorm1d(2), nn.BatchNorm1d(2, track_running_stats=False)),
         (nn.InstanceNorm1d(2, track_running_stats=True), nn.InstanceNorm1d(2)),
-        (nn.LSTM(2, 2, 2, dropout=0.1), nn.LSTM(2, 2, 2)),
+        (nn.LSTM(2, 2, 2, dropout=0.1), nn.LSTM(2, 2, 1)),
         (nn.MultiheadAttention(2, 1, dropout=0.1), nn.MultiheadAttention(2, 1)),
         (nn.RReLU(), nn.LeakyReLU()),
     ],
@@ -228,6 +228,8 @@ def test_eval_records_and_no_grad_does_not():
 )
 def test_layers_that_depend_on_the_mode_and_their_twins(layer, other):
     assert depends_on_mode(layer)
+    if isinstance(layer, nn.LSTM):
+        other.dropout = layer.dropout  # which acts between layers, and there is only one
     assert not depends_on_mode(other)
 
 
@@ -342,6 +344,29 @@ def test_a_training_step_that_clears_gradients_itself_is_told(to_none):
     assert found[ACCUMULATE].check.grade is Grade.NOT_CHECKED
     assert found[ACCUMULATE].check.reason == "training_step itself changes p.grad"
     assert found[CLEAR].check.grade is Grade.EXACT
+
+
+def test_a_training_step_that_clears_one_gradient_is_told():
+    class ClearsOne(Module):
+        def training_step(self, batch, batch_idx):
+            self.net.fc1.bias.grad = None
+            return super().training_step(batch, batch_idx)
+
+    reason = shown(step_of(ClearsOne(TinyNet()), rows(6, 2)))[ACCUMULATE].check.reason
+    assert reason == "training_step itself changes p.grad"
+
+
+def test_every_pass_begins_with_the_same_buffers():
+    class Counts(Module):
+        def __init__(self, net):
+            super().__init__(net)
+            self.register_buffer("count", torch.ones(()))
+
+        def training_step(self, batch, batch_idx):
+            self.count += 1
+            return super().training_step(batch, batch_idx) * self.count
+
+    assert passes(step_of(Counts(TinyNet()), rows(6, 2))).doubled.grade is Grade.EXACT
 
 
 def test_a_backward_that_moves_parameters_disagrees():

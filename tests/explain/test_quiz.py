@@ -91,6 +91,16 @@ def test_a_gradient_that_was_kept_is_shown():
     assert before.cells[1] != after.cells[1] == stepped.cells[1]
 
 
+def test_a_clipped_gradient_is_shown_where_it_is_used():
+    found = audited("trainer.gradient_clip_val=0.01")
+    rows = questions(found)[1].evidence.rows
+    name, _, place = questions(found)[1].evidence.columns[2].partition("[")
+    index = tuple(map(int, place.strip("]").split(",")))
+    told = [f"{float(made[name][index]):+.6f}" for made in (found.step.gradients, found.step.clipped)]
+    assert [row.cells[1] for row in rows] == ["None", *told]
+    assert told[0] != told[1]
+
+
 def test_what_has_no_hand_rule_is_not_called_equal():
     found = audited("model=mlp", "model.batch_norm=true")
     rows = questions(found)[0].evidence.rows

@@ -223,7 +223,8 @@ def _moved(audit: Audit) -> Iterator[str]:
     if ratios[name] > LARGE:
         yield f"optimizer.step() moves {name} by {100 * ratios[name]:.0f} % of its norm (lr = {lr:g}); 0.1 % is usual."
     elif ratios[name] > 0:
-        yield f"No weight moves by more than {ratios[name]:.0e} of its norm ({name}, lr = {lr:g}); 1e-03 is usual."
+        share = f"{100 * ratios[name]:.1g} %"
+        yield f"No weight moves by more than {share} of its norm ({name}, lr = {lr:g}); 0.1 % is usual."
     else:
         yield f"optimizer.step() moves no weight, though there are gradients (lr = {lr:g})."
 

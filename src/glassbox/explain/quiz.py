@@ -132,7 +132,8 @@ def _backward(audit: Audit) -> Question:
             Row(("after loss.backward()", after, f"{float(kept):+.6f}"), audit.moved),
         ]
         if name in audit.updates:
-            rows.append(Row(("after optimizer.step()", after, f"{float(moved):+.6f}"), audit.updates[name]))
+            given = f"{float(dense(step.clipped.get(name, gradients[name]))[place]):+.6f}"
+            rows.append(Row(("after optimizer.step()", given, f"{float(moved):+.6f}"), audit.updates[name]))
     return Question(
         "loss.backward() has returned, and nothing else was called. What is new?",
         (
