@@ -1,6 +1,5 @@
 r"""Gradients where no hand rule exists: does the loss change as the gradient says, when a parameter moves a little?"""
 
-import copy
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from glassbox.replay.check import Check, Grade
+from glassbox.replay.duplicate import duplicate
 from glassbox.replay.rng import restore
 from glassbox.replay.step import Named, Step
 from glassbox.replay.trace import call_training_step, fresh, gradients_of
@@ -93,6 +93,8 @@ class Twin:
         parameter = dict(self.module.named_parameters())[name]
         if parameter.is_complex() or not parameter.numel():
             return Check(Grade.NOT_CHECKED, "no finite difference for a complex or empty parameter")
+        if parameter._backward_hooks:
+            return Check(Grade.NOT_CHECKED, f"a hook of {name} changes its gradient, so that it is no derivative")
         try:
             slope = min(self._slopes(name, parameter.shape), key=lambda slope: slope.error)
         except CANNOT as error:
@@ -107,7 +109,7 @@ class Twin:
     @cached_property
     def _base(self) -> tuple[Tensor, Named]:
         """The loss and its gradients, where no parameter has moved."""
-        module, arguments = copy.deepcopy((self.module, self.arguments))
+        module, arguments = duplicate(self.module, self.arguments)
         with _Casts() as mode:
             loss = self._loss(module, arguments)
         self._casts = mode.found
@@ -122,7 +124,7 @@ class Twin:
         return loss
 
     def _moved(self, name: str, shift: Tensor) -> float:
-        module, arguments = copy.deepcopy((self.module, self.arguments))
+        module, arguments = duplicate(self.module, self.arguments)
         with torch.no_grad():
             dict(module.named_parameters())[name].add_(shift)
         return float(self._loss(module, arguments).detach())

@@ -1,6 +1,5 @@
 """`training_step` once more, on a copy, with a look at every call of a layer."""
 
-import copy
 import io
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
@@ -13,6 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from glassbox.replay.check import Check, Grade
 from glassbox.replay.compare import compare
+from glassbox.replay.duplicate import duplicate
 from glassbox.replay.rng import restore
 from glassbox.replay.rule import LOSSES, rule_for, unruly
 from glassbox.replay.step import Named, Step
@@ -132,8 +132,7 @@ def fresh(step: Step) -> tuple[nn.Module, tuple[Any, ...]]:
         (False, (tensor([1.]), 4))
     """
     arguments = (step.batch, step.batch_idx) if step.arguments is None else step.arguments
-    copied: tuple[nn.Module, tuple[Any, ...]] = copy.deepcopy((step.module, arguments))
-    return copied
+    return duplicate(step.module, arguments)
 
 
 def call_training_step(module: Any, arguments: tuple[Any, ...]) -> Tensor | None:

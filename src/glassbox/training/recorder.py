@@ -9,11 +9,13 @@ from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.core.optimizer import _MockOptimizer
 from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from glassbox.errors import BadInput
+from glassbox.replay.duplicate import duplicate
 from glassbox.replay.rng import capture
 from glassbox.replay.step import Named, Step
 
@@ -53,7 +55,7 @@ class Recorder(Callback):
         """Refuse what has no one step that could be recorded.
 
         Raises:
-            BadInput: The module optimizes by itself, has several optimizers, or runs on several devices.
+            BadInput: The module optimizes by itself, or runs on several devices.
         """
         name = type(pl_module).__name__
         if not pl_module.automatic_optimization:
@@ -65,14 +67,13 @@ class Recorder(Callback):
             raise BadInput(f"a step is recorded on one device, not on {trainer.world_size}: use trainer.devices=1")
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Refuse several optimizers, and none.
+        """Refuse a module without an optimizer; several are refused by Lightning.
 
         Raises:
-            BadInput: There is not one optimizer.
+            BadInput: There is no optimizer.
         """
-        if len(trainer.optimizers) != 1 or not isinstance(trainer.optimizers[0], Optimizer):
-            count = "no optimizer" if not trainer.optimizers else f"{len(trainer.optimizers)} optimizers"
-            raise BadInput(f"{type(pl_module).__name__} has {count}: a step with exactly one can be done again")
+        if isinstance(trainer.optimizers[0], _MockOptimizer):
+            raise BadInput(f"{type(pl_module).__name__} has no optimizer: a step with exactly one can be done again")
 
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
@@ -298,7 +299,7 @@ class _Recording:
 
 def copies(
     trainer: pl.Trainer, module: pl.LightningModule, arguments: tuple[Any, ...]
-) -> tuple[pl.LightningModule, tuple[Any, ...], tuple[str, ...]]:
+) -> tuple[nn.Module, tuple[Any, ...], tuple[str, ...]]:
     """Return a deep copy of a module that logs nothing and sees a trainer that stands still, and of the batch.
 
     Args:
@@ -323,14 +324,9 @@ def copies(
         if tensor.grad_fn is not None:
             memo[id(tensor)] = tensor.detach().clone()
             kept.append(where)
-    copied, given = copy.deepcopy((module, arguments), memo)
+    copied, given = duplicate(module, arguments, memo)
     for where in _functions_of(set(module.modules()), copied):
         raise ValueError(f"{where} is a function that refers to the module itself")
-    originals = dict(module.named_parameters())
-    for name, parameter in copied.named_parameters():
-        parameter.grad = None
-        for hook in (getattr(originals[name], "_backward_hooks", None) or {}).values():
-            parameter.register_hook(hook)  # type: ignore[no-untyped-call]  # a copy of a tensor comes without the hooks that change its gradient
     for part in copied.modules():
         _forget_watchers(part, shared)
         if isinstance(part, pl.LightningModule):
