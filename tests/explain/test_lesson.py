@@ -9,18 +9,13 @@ import pytest
 import torch
 from torch import nn
 
-from glassbox.explain import lesson
-from glassbox.explain.lesson import (
-    batch_tensors,
-    depends_on_mode,
-    element,
-    layers,
-    passes,
-    registered,
-    telling,
-    tensors,
-    warnings_shown,
-)
+from glassbox.explain import passes as passing
+from glassbox.explain.element import element, telling
+from glassbox.explain.lesson import warnings_shown
+from glassbox.explain.mode import depends_on_mode
+from glassbox.explain.passes import passes
+from glassbox.explain.registration import layers
+from glassbox.explain.tensor import batch_tensors, tensors
 from glassbox.model import MLP, TinyNet
 from glassbox.replay.check import Grade
 from glassbox.replay.rng import capture
@@ -317,7 +312,7 @@ def test_a_backward_that_overwrites_disagrees(monkeypatch):
         real(self)
 
     step, real, net = step_of(*MAKES["tinynet"]()), torch.Tensor.backward, None
-    fresh = lesson.fresh
+    fresh = passing.fresh
 
     def seen(step):
         nonlocal net
@@ -325,7 +320,7 @@ def test_a_backward_that_overwrites_disagrees(monkeypatch):
         net = net or made[0]
         return made
 
-    monkeypatch.setattr(lesson, "fresh", seen)
+    monkeypatch.setattr(passing, "fresh", seen)
     monkeypatch.setattr(torch.Tensor, "backward", backward)
     made = passes(step)
     assert made.doubled.grade is Grade.DISAGREES
@@ -390,21 +385,6 @@ def test_nan_is_not_called_exact():
 def test_the_seed_example_needs_no_numbers_of_the_batch():
     step = step_of(*MAKES["transformer"]())
     assert shown(step)[SEED].cells[2] == "x = [1.000000, 2.000000]: y = 5.000000, x.grad = [2.000000, 4.000000]"
-
-
-def test_registration_by_hand_is_torchs():
-    class Tied(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.scale = nn.Parameter(torch.ones(1))
-            self.register_parameter("nothing", None)
-            self.gone = None
-            self.first = TinyNet()
-            self.second = self.first.fc1
-
-    ours, torchs = registered(Tied()), dict(Tied().named_parameters())
-    assert list(ours) == list(torchs)
-    assert sum(p.numel() for p in ours.values()) == 34
 
 
 @pytest.mark.parametrize(

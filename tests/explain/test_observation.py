@@ -13,8 +13,11 @@ from torch.nn import functional
 from glassbox.config.compose import composed, task_values
 from glassbox.config.job import prepare
 from glassbox.config.place import CONF
-from glassbox.explain import observation as see
+from glassbox.explain.guess import is_guess
+from glassbox.explain.initialisation import equal_rows
 from glassbox.explain.observation import observations
+from glassbox.explain.wiring import not_finite
+from glassbox.explain.zero_gradient import all_zero
 from glassbox.model import TinyNet
 from glassbox.replay.audit import audit
 from glassbox.replay.rng import capture
@@ -26,94 +29,34 @@ from glassbox.training.recorder import Recorder
 
 
 def test_not_finite():
-    assert see.not_finite(torch.tensor([1.0, torch.nan, -torch.inf])) == 2
-    assert see.not_finite(torch.tensor([1.0, 2.0, 3.0])) == 0
+    assert not_finite(torch.tensor([1.0, torch.nan, -torch.inf])) == 2
+    assert not_finite(torch.tensor([1.0, 2.0, 3.0])) == 0
 
 
 def test_all_zero():
-    assert see.all_zero(torch.zeros(2, 2))
-    assert not see.all_zero(torch.tensor([[0.0, 0.0], [0.0, 1e-30]]))
-    assert not see.all_zero(torch.zeros(0))
+    assert all_zero(torch.zeros(2, 2))
+    assert not all_zero(torch.tensor([[0.0, 0.0], [0.0, 1e-30]]))
+    assert not all_zero(torch.zeros(0))
 
 
 def test_equal_rows():
     row = torch.randn(1, 3)
-    assert see.equal_rows(row.repeat(4, 1))
-    assert see.equal_rows(torch.zeros(4, 3))
-    assert not see.equal_rows(torch.cat([row, row, row + 1e-6]))
-    assert not see.equal_rows(row)
-    assert not see.equal_rows(torch.ones(4))
-
-
-def test_dead_units():
-    output = torch.tensor([[0.0, 0.0, 1.0], [0.0, 2.0, 0.0]])
-    assert see.dead_units(output) == 1
-    output[0, 0] = 1e-9
-    assert see.dead_units(output) == 0
-
-
-def test_dead_units_of_a_convolution_are_its_channels():
-    output = torch.ones(2, 3, 4, 4)
-    output[:, 1] = 0.0
-    assert see.dead_units(output, axis=1) == 1
-    assert see.dead_units(output) == 0
-
-
-def test_saturated_units():
-    before = torch.tensor([[3.0, -3.0, 0.1], [-3.0, -4.0, 3.0]])
-    assert see.saturated_units(torch.tanh(before), -1.0, 1.0) == 2
-    assert see.saturated_units(torch.tanh(before / 2), -1.0, 1.0) == 0
-    assert see.saturated_units(torch.sigmoid(2 * before), 0.0, 1.0) == 2
+    assert equal_rows(row.repeat(4, 1))
+    assert equal_rows(torch.zeros(4, 3))
+    assert not equal_rows(torch.cat([row, row, row + 1e-6]))
+    assert not equal_rows(row)
+    assert not equal_rows(torch.ones(4))
 
 
 @pytest.mark.parametrize("classes", [2, 10])
 def test_is_guess(classes):
     y = torch.arange(classes)
     loss = float(functional.cross_entropy(torch.zeros(classes, classes), y))
-    assert see.is_guess(loss, classes)
-    assert see.is_guess(loss * 1.04, classes)
-    assert not see.is_guess(loss * 1.06, classes)
-    assert not see.is_guess(float(functional.cross_entropy(torch.eye(classes), y)), classes)
-    assert not see.is_guess(0.0, 1)
-
-
-def test_relative_update():
-    before = torch.tensor([[3.0, 4.0]])
-    assert see.relative_update(before, before + torch.tensor([[0.3, 0.4]])) == pytest.approx(0.1)
-    assert see.relative_update(before, before) == 0.0
-    assert see.relative_update(torch.zeros(1, 2), before) is None
-
-
-def test_total_norm_is_torchs():
-    parameters = [nn.Parameter(torch.randn(3, 2)), nn.Parameter(torch.randn(4))]
-    for p in parameters:
-        p.grad = torch.randn_like(p)
-    expected = float(nn.utils.get_total_norm([p.grad for p in parameters]))
-    assert see.total_norm({str(i): p.grad for i, p in enumerate(parameters)}) == pytest.approx(expected)
-
-
-@pytest.mark.parametrize(("optimizer", "same"), [(torch.optim.Adam, True), (torch.optim.SGD, False)])
-def test_update_in_lr(optimizer, same):
-    p = nn.Parameter(torch.zeros(3))
-    p.grad = torch.tensor([1e-4, -3.0, 0.0])
-    optimizer([p], lr=0.5).step()
-    update = see.update_in_lr(torch.zeros(3), p.detach(), p.grad, 0.5)
-    assert update.tolist() == pytest.approx([1.0, 1.0] if same else [1e-4, 3.0], rel=1e-3)
-
-
-def test_unregistered():
-    class Net(nn.Module):
-        def __init__(self, container):
-            super().__init__()
-            self.layers = container([nn.Linear(2, 8), nn.Linear(8, 1)])
-
-    outer = nn.Module()
-    outer.net = Net(list)
-    outer.more = {"head": nn.Linear(2, 1, bias=False)}
-    outer.tail = nn.Linear(2, 1)
-    outer.again = [outer.tail, 3, "text"]
-    assert see.unregistered(outer) == {"more": 2, "net.layers": 33}
-    assert see.unregistered(Net(nn.ModuleList)) == {}
+    assert is_guess(loss, classes)
+    assert is_guess(loss * 1.04, classes)
+    assert not is_guess(loss * 1.06, classes)
+    assert not is_guess(float(functional.cross_entropy(torch.eye(classes), y)), classes)
+    assert not is_guess(0.0, 1)
 
 
 # Whole sentences: a raw training step is recorded by hand, once sick and once healthy.

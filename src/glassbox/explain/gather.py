@@ -2,11 +2,12 @@
 
 from glassbox.explain.code import sources
 from glassbox.explain.explanation import Explanation
-from glassbox.explain.lesson import tensors, warnings_shown
+from glassbox.explain.lesson import warnings_shown
 from glassbox.explain.observation import observations
 from glassbox.explain.order import order
 from glassbox.explain.parameter import parameters
 from glassbox.explain.step import step_table
+from glassbox.explain.tensor import tensors
 from glassbox.replay.audit import Audit
 
 

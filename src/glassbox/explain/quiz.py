@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from rich.console import Console
 from rich.markup import escape
 
-from glassbox.explain.lesson import element, passes, telling
+from glassbox.explain.element import element, telling
+from glassbox.explain.passes import passes
 from glassbox.explain.show import print_table
 from glassbox.explain.step import worst
 from glassbox.explain.table import Row, Table
