@@ -2,7 +2,10 @@
 
 import json
 import math
+import os
 import re
+import shutil
+import subprocess
 import sys
 from pathlib import Path
 
@@ -302,3 +305,23 @@ def test_zeros_are_seen_in_words(explained):
     _, told = explained("data=xor", "init=zeros")
     assert any("same gradient" in sentence for sentence in told["observations"])
     assert math.isclose(float(row(told, "loss = ")["cells"][2].split()[-1]), math.log(2), abs_tol=1e-6)
+
+
+@pytest.mark.slow
+def test_the_command_ends_with_1_where_a_row_disagrees(tmp_path):
+    """In a copy of the project that trusts the package with the fault, through the real command line."""
+    copy = tmp_path / "project"
+    for name in ("src", "conf", "scripts"):
+        shutil.copytree(build.ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+    project = (build.ROOT / "pyproject.toml").read_text()
+    (copy / "pyproject.toml").write_text(project.replace("trusted_packages = []", 'trusted_packages = ["foreign"]'))
+    (copy / "src" / "foreign.py").write_text(FOREIGN)
+    environment = os.environ | {"PYTHONPATH": str(copy / "src")}
+    for name, code, cause in (
+        ("Tiny", 0, "no row disagrees"),
+        ("NoZeroGrad", 1, "stale gradient: zero_grad was skipped"),
+    ):
+        command = [sys.executable, "scripts/explain.py", *foreign(name), "step=1"]
+        done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (code, ""), done.stderr
+        assert cause in done.stdout
