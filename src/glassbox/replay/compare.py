@@ -44,12 +44,13 @@ def difference(ours: Tensor | None, theirs: Tensor | None) -> float:
     return _largest(_wide(ours) - _wide(theirs))
 
 
-def is_rounding(ours: Tensor | None, theirs: Tensor | None) -> bool:
+def is_rounding(ours: Tensor | None, theirs: Tensor | None, roundings: int = ROUNDINGS) -> bool:
     """Return whether two tensors differ by so little that another order of the same operations explains it.
 
     Args:
         ours: A tensor, or None for zeros.
         theirs: Another.
+        roundings: How many roundings of the largest number that may be.
 
     Example:
         >>> is_rounding(torch.tensor([0.1 + 0.2]), torch.tensor([0.3])), is_rounding(torch.ones(1), torch.zeros(1))
@@ -58,7 +59,7 @@ def is_rounding(ours: Tensor | None, theirs: Tensor | None) -> bool:
     if ours is None or theirs is None or not ours.dtype.is_floating_point or not theirs.dtype.is_floating_point:
         return False
     coarse = max(torch.finfo(ours.dtype).eps, torch.finfo(theirs.dtype).eps)
-    return difference(ours, theirs) <= ROUNDINGS * coarse * max(_largest(ours), _largest(theirs))
+    return difference(ours, theirs) <= roundings * coarse * max(_largest(ours), _largest(theirs))
 
 
 def compare(ours: Tensor | None, theirs: Tensor | None, cause: str) -> Check:

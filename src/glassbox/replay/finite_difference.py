@@ -1,7 +1,7 @@
 r"""Gradients where no hand rule exists: does the loss change as the gradient says, when a parameter moves a little?"""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,6 +12,7 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves, tree_map
 
 from glassbox.replay.check import Check, Grade
+from glassbox.replay.constant import Constants
 from glassbox.replay.duplicate import duplicate
 from glassbox.replay.rng import restore
 from glassbox.replay.step import Named, Step
@@ -21,6 +22,7 @@ THRESHOLD = 1e-5  # healthy nets stay below 1e-7; a wrong backward or a detached
 GOOD = 1e-7  # at this error no other direction is tried
 EPSILONS = (1e-5, 1e-4, 1e-6)  # lengths of the move; another one where a kink, such as ReLU's, lies in the way
 DIRECTIONS = 2
+HELD = "with what is cut off by .detach() or no_grad held constant"
 ROUNDING = 8 * torch.finfo(torch.float64).eps
 RESOLVED = 1e-6  # a derivative is resolved where rounding is so small a part of it
 CANNOT = (RuntimeError, TypeError, ValueError, AttributeError, KeyError, IndexError, AssertionError)
@@ -96,7 +98,7 @@ class Twin:
         if parameter._backward_hooks:
             return Check(Grade.NOT_CHECKED, f"a hook of {name} changes its gradient, so that it is no derivative")
         try:
-            slope = min(self._slopes(name, parameter.shape), key=lambda slope: slope.error)
+            slope = self._best(name, parameter.shape)
         except CANNOT as error:
             return Check(Grade.NOT_CHECKED, f"no hand rule, and float64 fails: {_first_line(error)}")
         none = name not in self._base[1]
@@ -104,7 +106,25 @@ class Twin:
             return Check(Grade.FD, "unused: the loss does not depend on it" if none else "", slope.error)
         if self._casts:
             return Check(Grade.NOT_CHECKED, f"no hand rule, and a cast to {self._casts[0]} spoils finite differences")
+        if slope.autograd != 0.0 and (held := self._held(name, parameter.shape)) is not None:
+            return Check(Grade.FD, HELD, held.error)
         return Check(Grade.DISAGREES, _cause(name, slope, none), slope.error)
+
+    def _held(self, name: str, shape: torch.Size) -> Slope | None:
+        """Return the slope with all that is cut off from the graph held constant, if that is what autograd gives."""
+        try:
+            slope = self._best(name, shape, self._constants)
+        except CANNOT:
+            return None
+        return slope if slope.error <= THRESHOLD else None
+
+    @cached_property
+    def _constants(self) -> list[Any]:
+        module, arguments = duplicate(self.module, self.arguments)
+        mode = Constants()
+        with mode:
+            self._loss(module, arguments)
+        return mode.found
 
     @cached_property
     def _base(self) -> tuple[Tensor, Named]:
@@ -123,13 +143,18 @@ class Twin:
             raise TypeError(f"training_step returns {'no loss' if loss is None else loss.dtype}")
         return loss
 
-    def _moved(self, name: str, shift: Tensor) -> float:
+    def _moved(self, name: str, shift: Tensor, constants: list[Any] | None) -> float:
         module, arguments = duplicate(self.module, self.arguments)
         with torch.no_grad():
             dict(module.named_parameters())[name].add_(shift)
-        return float(self._loss(module, arguments).detach())
+        with nullcontext() if constants is None else Constants(constants):
+            loss = self._loss(module, arguments)
+        return float(loss.detach())
 
-    def _slopes(self, name: str, shape: torch.Size) -> Iterator[Slope]:
+    def _best(self, name: str, shape: torch.Size, constants: list[Any] | None = None) -> Slope:
+        return min(self._slopes(name, shape, constants), key=lambda slope: slope.error)
+
+    def _slopes(self, name: str, shape: torch.Size, constants: list[Any] | None) -> Iterator[Slope]:
         """Yield slopes along a few directions with a few lengths, until one agrees."""
         loss, gradients = self._base
         gradient = gradients.get(name, torch.zeros(shape, dtype=torch.float64, device=loss.device)).to_dense()
@@ -137,7 +162,9 @@ class Twin:
             for _ in range(DIRECTIONS):
                 u = torch.randn(shape, dtype=torch.float64, generator=self.generator).to(loss.device)
                 u /= torch.linalg.vector_norm(u)
-                slope = _slope(lambda shift: self._moved(name, shift), u, epsilon, float((gradient * u).sum()))
+                slope = _slope(
+                    lambda shift: self._moved(name, shift, constants), u, epsilon, float((gradient * u).sum())
+                )
                 yield slope
                 if slope.error <= GOOD:
                     return

@@ -67,7 +67,7 @@ class Member:
             param: The parameter by hand.
             state: The state by hand.
         """
-        return all(same(ours, theirs) or is_rounding(ours, theirs) for ours, theirs in self.pairs(param, state))
+        return all(same(a, b) or is_rounding(a, b, ROUNDINGS) for a, b in self.pairs(param, state))
 
     def wide(self) -> "Member":
         """Return the same in float64."""
@@ -98,7 +98,7 @@ def cause(members: Sequence[Member], run: Run, options: Mapping[str, Any]) -> st
         'the update fits lr=0.3, the optimizer says 0.1'
     """
     asked = [pair for member in members for pair in member.pairs(*run(member, {}))]
-    if all(same(ours, theirs) or is_rounding(ours, theirs) for ours, theirs in asked):
+    if all(member.nearly(*run(member, {})) for member in members):
         return ""
     for name, turned in _switches(options):
         if _explains(members, run, {name: turned}, asked):
@@ -107,7 +107,7 @@ def cause(members: Sequence[Member], run: Run, options: Mapping[str, Any]) -> st
         fitted = _fit(members, run, make, value)
         if fitted is None or not _explains(members, run, make(fitted), asked):
             continue
-        short = [float(f"{fitted:.{digits}g}") for digits in DIGITS]
+        short = [0.0, *(float(f"{fitted:.{digits}g}") for digits in DIGITS)]
         exact = (h for h in short if all(member.agrees(*run(member, make(h))) for member in members))
         close = (h for h in short if _explains(members, run, make(h), asked))
         return f"the update fits {name}={next(exact, next(close, fitted)):g}, the optimizer says {value:g}"

@@ -2,22 +2,19 @@
 
 import copy
 import functools
-import inspect
-from collections.abc import Callable, Iterator
-from types import FunctionType
+from collections.abc import Callable
 from typing import Any
 
 import lightning.pytorch as pl
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.core.optimizer import _MockOptimizer
-from lightning.pytorch.loggers.logger import DummyLogger
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from glassbox.errors import BadInput
-from glassbox.replay.duplicate import duplicate
 from glassbox.replay.rng import capture
 from glassbox.replay.step import Named, Step
+from glassbox.training.snapshot import snapshot
 
 When = Callable[[pl.Trainer, int], bool]
 HOOKS = (
@@ -31,7 +28,6 @@ HOOKS = (
     "optimizer_step",
     "optimizer_zero_grad",
 )
-SILENT = ("log", "log_dict", "print")
 
 
 class Recorder(Callback):
@@ -174,6 +170,8 @@ class _Recording:
         def covering(*args: Any, **kwargs: Any) -> Any:
             return look(method, *args, **kwargs)
 
+        if hasattr(method, "__wrapped__"):
+            covering.__wrapped__ = method.__wrapped__  # Lightning looks one level deep for the names of arguments
         owner.__dict__[name] = covering
         self._covered.append((owner, name, own))
 
@@ -275,7 +273,7 @@ class _Recording:
         try:
             if getattr(self.module, "_compiler_ctx", None) is not None:
                 raise ValueError("it is compiled")
-            return *copies(self.trainer, self.module, arguments), ""
+            return *snapshot(self.trainer, self.module, arguments), ""
         except Exception as error:  # noqa: BLE001  a user's own __deepcopy__ or __reduce__ may raise anything
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
             return self.module, arguments, (), f"{type(self.module).__name__} cannot be copied: {reason}"
@@ -295,102 +293,6 @@ class _Recording:
 
     def _state(self) -> dict[str, dict[str, Any]]:
         return {name: _copied(self.optimizer.state.get(p, {})) for name, p in self.parameters.items()}
-
-
-def copies(
-    trainer: pl.Trainer, module: pl.LightningModule, arguments: tuple[Any, ...]
-) -> tuple[nn.Module, tuple[Any, ...], tuple[str, ...]]:
-    """Return a deep copy of a module that logs nothing and sees a trainer that stands still, and of the batch.
-
-    Args:
-        trainer: The trainer; the copy gets one of the same settings, at this step for ever.
-        module: The module.
-        arguments: The arguments of `training_step`.
-
-    Returns:
-        The module, the arguments, and the attributes whose tensors were copied without their graph.
-
-    Raises:
-        ValueError: An attribute is a function that would use the module itself also in the copy.
-    """
-    still = _standing_still(trainer)
-    memo: dict[int, Any] = {id(trainer): still}
-    shared = [*trainer.callbacks, *trainer.loggers, *trainer.optimizers, trainer.strategy]  # type: ignore[attr-defined]
-    shared += [config.scheduler for config in trainer.lr_scheduler_configs]
-    shared.append(getattr(trainer, "datamodule", None))
-    memo |= {id(item): item for item in shared if item is not None}
-    kept = []
-    for where, tensor in _tensors(module):
-        if tensor.grad_fn is not None:
-            memo[id(tensor)] = tensor.detach().clone()
-            kept.append(where)
-    copied, given = duplicate(module, arguments, memo)
-    for where in _functions_of(set(module.modules()), copied):
-        raise ValueError(f"{where} is a function that refers to the module itself")
-    for part in copied.modules():
-        _forget_watchers(part, shared)
-        if isinstance(part, pl.LightningModule):
-            part.__dict__.update(dict.fromkeys(SILENT, _say_nothing))
-    return copied, given, tuple(dict.fromkeys(kept))
-
-
-def _standing_still(trainer: pl.Trainer) -> pl.Trainer:
-    """Return a shallow copy of a trainer whose counters do not go on and whose metrics and loggers are its own."""
-    constant = {
-        "global_step": trainer.global_step,
-        "current_epoch": trainer.current_epoch,
-        "is_last_batch": trainer.is_last_batch,
-        **{key: dict(getattr(trainer, key)) for key in ("callback_metrics", "logged_metrics", "progress_bar_metrics")},
-    }
-    still = copy.copy(trainer)
-    still.state = copy.copy(trainer.state)
-    still._loggers = [DummyLogger()] if trainer.loggers else []
-    members = constant | {"__deepcopy__": lambda self, memo: self}
-    still.__class__ = type(type(trainer).__name__, (type(trainer),), members)
-    return still
-
-
-def _say_nothing(*args: Any, **kwargs: Any) -> None:
-    """Stand for `log`, `log_dict` and `print` in a copy."""
-
-
-def _forget_watchers(part: nn.Module, shared: list[Any]) -> None:
-    """Remove the hooks by which callbacks look at a module."""
-    for kind in ("_forward_hooks", "_forward_pre_hooks", "_backward_hooks", "_backward_pre_hooks"):
-        hooks = getattr(part, kind)
-        for key in [key for key, hook in hooks.items() if any(getattr(hook, "__self__", None) is s for s in shared)]:
-            del hooks[key]
-
-
-def _tensors(module: nn.Module) -> Iterator[tuple[str, Tensor]]:
-    """Yield (where, tensor) of everything that a module keeps as an attribute, also in lists and dicts."""
-    for name, part in module.named_modules():
-        for key, value in [*vars(part).items(), *part._buffers.items()]:
-            if key not in ("_parameters", "_modules", "_buffers"):
-                where = f"{name}.{key}".removeprefix(".")
-                yield from ((where, tensor) for tensor in _within(value))
-
-
-def _within(value: Any) -> Iterator[Tensor]:
-    if isinstance(value, Tensor):
-        yield value
-    elif isinstance(value, dict):
-        for item in value.values():
-            yield from _within(item)
-    elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _within(item)
-
-
-def _functions_of(originals: set[nn.Module], copied: nn.Module) -> Iterator[str]:
-    """Yield the names of attributes of a copy that are functions with an original in their closure."""
-    for name, part in copied.named_modules():
-        for key, value in vars(part).items():
-            if isinstance(value, FunctionType) and key not in SILENT:
-                for content in inspect.getclosurevars(value).nonlocals.values():
-                    owner = getattr(content, "__self__", content)
-                    if isinstance(owner, nn.Module) and owner in originals:
-                        yield f"{name}.{key}".removeprefix(".")
 
 
 def _named(module: nn.Module, optimizer: Optimizer) -> dict[str, nn.Parameter]:
