@@ -9,7 +9,7 @@ ROUNDINGS = 100  # what is within so many roundings of the largest number is not
 
 
 def same(ours: Tensor | None, theirs: Tensor | None) -> bool:
-    """Return whether two tensors are equal bit for bit; a missing one equals one of zeros only.
+    """Return whether two tensors are equal, NaN to NaN; a missing one equals one of zeros only.
 
     Args:
         ours: A tensor, or None for a gradient that there is not.
@@ -23,7 +23,8 @@ def same(ours: Tensor | None, theirs: Tensor | None) -> bool:
         return all(tensor is None or not bool(dense(tensor).any()) for tensor in (ours, theirs))
     if ours.dtype != theirs.dtype or ours.shape != theirs.shape:
         return False
-    return torch.equal(dense(ours), dense(theirs))
+    a, b = dense(ours), dense(theirs)
+    return torch.equal(a, b) or bool(((a == b) | ((a != a) & (b != b))).all())
 
 
 def difference(ours: Tensor | None, theirs: Tensor | None) -> float:
@@ -77,10 +78,10 @@ def compare(ours: Tensor | None, theirs: Tensor | None, cause: str) -> Check:
         >>> str(compare(torch.tensor([1.0]), torch.tensor([1.5]), "wrong hyper-parameter"))
         'DISAGREES 5e-01: wrong hyper-parameter'
     """
-    if same(ours, theirs):
-        return Check(Grade.EXACT)
     if theirs is not None and not bool(dense(theirs).isfinite().all()):
         return Check(Grade.NOT_CHECKED, "it is not finite: nan or inf")
+    if same(ours, theirs):
+        return Check(Grade.EXACT)
     error = difference(ours, theirs)
     if is_rounding(ours, theirs):
         return Check(Grade.NOT_CHECKED, f"equal up to rounding ({error:.0e}), not bit for bit")

@@ -81,6 +81,8 @@ def unruly(module: nn.Module, inputs: tuple[Tensor, ...]) -> str:
         return f"no hand rule for {name}"
     if torch.is_autocast_enabled(inputs[0].device.type):
         return f"autocast computes {name} in {_word(torch.get_autocast_dtype(inputs[0].device.type))}"
+    if extra := [key for key, _ in module.named_parameters(recurse=False) if key not in ("weight", "bias")]:
+        return f"{name} has a parameter {extra[0]}, which its hand rule does not know"
     if type(module) not in LOSSES:
         return "" if len(inputs) == 1 else f"{name} was called with {len(inputs)} tensors"
     for option, default in DEFAULTS.items():

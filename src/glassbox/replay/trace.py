@@ -1,7 +1,7 @@
 """`training_step` once more, on a copy, with a look at every call of a layer."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -157,11 +157,11 @@ def call_training_step(module: Any, arguments: tuple[Any, ...]) -> Tensor | None
 
 
 def gradients_of(loss: Tensor, module: nn.Module) -> Named:
-    """Return parameter name → gradient by autograd, where there is one; no `p.grad` is touched.
+    """Return parameter name → gradient by autograd, where there is one.
 
     Args:
         loss: A scalar with its graph.
-        module: The module.
+        module: A copy of the module.
 
     Example:
         >>> layer = nn.Linear(1, 1)
@@ -170,8 +170,24 @@ def gradients_of(loss: Tensor, module: nn.Module) -> Named:
     """
     names = [name for name, p in module.named_parameters() if p.requires_grad]
     parameters = [p for p in module.parameters() if p.requires_grad]
-    found = torch.autograd.grad(loss, parameters, allow_unused=True) if parameters else ()
+    found: Sequence[Tensor | None] = ()
+    if _is_checkpointed(loss.grad_fn):
+        loss.backward()  # type: ignore[no-untyped-call]  # `grad` cannot see through a reentrant checkpoint
+        found = [p.grad for p in parameters]
+    elif parameters:
+        found = torch.autograd.grad(loss, parameters, allow_unused=True)
     return {name: gradient for name, gradient in zip(names, found, strict=True) if gradient is not None}
+
+
+def _is_checkpointed(node: Any) -> bool:
+    """Return whether a graph contains a reentrant checkpoint."""
+    seen, todo = set(), [node]
+    while todo:
+        node = todo.pop()
+        if node is not None and node not in seen:
+            seen.add(node)
+            todo += [following for following, _ in node.next_functions]
+    return any(node.name() == "CheckpointFunctionBackward" for node in seen)
 
 
 @contextmanager
@@ -208,19 +224,21 @@ def watched(module: nn.Module, calls: list[Call]) -> Iterator[list[Any]]:
             if isinstance(leaf, Tensor):
                 origin[id(leaf)] = len(calls)
         made.append(output)
-        calls.append(_call(names[layer], layer, inputs, output, sources, reason))
+        calls.append(_call(names[id(layer)], layer, inputs, output, sources, reason))
 
-    names = {layer: name for name, layer in module.named_modules() if _is_leaf(layer)}
-    hooked = {layer for layer in names if layer._forward_hooks or layer._forward_pre_hooks}
-    handles = [layer.register_forward_pre_hook(before, with_kwargs=True) for layer in names]
-    handles += [layer.register_forward_hook(after, with_kwargs=True) for layer in names]
+    # By id: a metric of torchmetrics hashes to another number after each update.
+    leaves = [(name, layer) for name, layer in module.named_modules() if _is_leaf(layer)]
+    names = {id(layer): name for name, layer in leaves}
+    hooked = {id(layer) for _, layer in leaves if layer._forward_hooks or layer._forward_pre_hooks}
+    handles = [layer.register_forward_pre_hook(before, with_kwargs=True) for _, layer in leaves]
+    handles += [layer.register_forward_hook(after, with_kwargs=True) for _, layer in leaves]
     try:
         yield made
     finally:
         for handle in handles:
             handle.remove()
     for call in calls:
-        if call.module in hooked:
+        if id(call.module) in hooked:
             call.ruled = False
             call.check = Check(Grade.NOT_CHECKED, f"{call.name} has a forward hook, which may change what it returns")
 

@@ -35,15 +35,16 @@ def snapshot(
     memo: dict[int, Any] = {id(trainer): still}
     shared = [*trainer.callbacks, *trainer.loggers, *trainer.optimizers, trainer.strategy]  # type: ignore[attr-defined]
     shared += [config.scheduler for config in trainer.lr_scheduler_configs]
-    shared.append(getattr(trainer, "datamodule", None))
-    memo |= {id(item): item for item in shared if item is not None}
+    data = getattr(trainer, "datamodule", None)
+    shared += [] if data is None else [data]
+    memo |= {id(item): item for item in shared}
     kept = []
     for where, tensor in _tensors(module):
         if tensor.grad_fn is not None:
             memo[id(tensor)] = tensor.detach().clone()
             kept.append(where)
     copied, given = duplicate(module, arguments, memo)
-    for where in _functions_of(set(module.modules()), copied):
+    for where in _functions_of({id(part) for part in module.modules()}, copied):
         raise ValueError(f"{where} is a function that refers to the module itself")
     for part in copied.modules():
         _forget_watchers(part, shared)
@@ -100,12 +101,11 @@ def _within(value: Any) -> Iterator[Tensor]:
             yield from _within(item)
 
 
-def _functions_of(originals: set[nn.Module], copied: nn.Module) -> Iterator[str]:
+def _functions_of(originals: set[int], copied: nn.Module) -> Iterator[str]:
     """Yield the names of attributes of a copy that are functions with an original in their closure."""
     for name, part in copied.named_modules():
         for key, value in vars(part).items():
             if isinstance(value, FunctionType) and key not in SILENT:
                 for content in inspect.getclosurevars(value).nonlocals.values():
-                    owner = getattr(content, "__self__", content)
-                    if isinstance(owner, nn.Module) and owner in originals:
+                    if id(getattr(content, "__self__", content)) in originals:
                         yield f"{name}.{key}".removeprefix(".")
