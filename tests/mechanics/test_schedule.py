@@ -184,3 +184,98 @@ def test_plateau_of_many_models_at_once(options, mode):
         together = plateau.update(torch.tensor(row, dtype=torch.float64), together, mode=mode, **options)
         for k, state in enumerate(states):
             assert tuple(float(field[k]) for field in together) == state
+
+
+def rates(schedule):
+    """Return what runs a schedule: each step a tuple of what it sets."""
+    return lambda base_lr, **options: [(lr,) for lr in run(schedule, base_lr, options)]
+
+
+def cycle(**options):
+    return [one_cycle.values(t, **options) for t in range(97)]
+
+
+def states(lr, mode, scale, **options):
+    state, seen = plateau.initial(lr, mode), []
+    for metric in metrics(0):
+        state = plateau.update(metric * scale, state, mode=mode, **options)
+        seen.append(state)
+    return seen
+
+
+def members(names, *rows):
+    return [dict(zip(names.split(), row, strict=True)) for row in rows]
+
+
+FLEETS = {
+    "constant": (rates(constant), members("base_lr", [0.1], [3e-4], [1.0])),
+    "step": (
+        rates(step),
+        members("base_lr step_size gamma", [0.1, 20, 0.3], [3e-4, 1, 0.9], [1.0, 7, 0.1], [0.7, 100, 0.5]),
+    ),
+    "cosine": (
+        rates(cosine),
+        members(
+            "base_lr T_max eta_min", [0.1, 10, 0.0], [3e-4, 59, 1e-5], [1.0, 7, 1e-4], [0.7, 1, 0.0], [0.2, 90, 0.1]
+        ),
+    ),
+    "warmup_cosine": (
+        rates(warmup_cosine),
+        members(
+            "base_lr warmup_epochs max_epochs start_factor",
+            *([0.1, 5, 60, 0.1], [3e-4, 1, 90, 0.01], [1.0, 59, 62, 1 / 3], [0.7, 20, 45, 1.0], [0.2, 3, 10, 0.5]),
+        ),
+    ),
+    "plateau": (
+        states,
+        members(
+            "lr scale factor patience threshold cooldown min_lr eps",
+            [0.1, 1.0, 0.1, 2, 1e-4, 0, 0.0, 1e-8],
+            [3e-4, 0.3, 0.3, 5, 0.05, 2, 1e-5, 1e-6],
+            [1.0, 2.0, 0.5, 0, 0.02, 3, 1e-3, 1e-3],
+            [0.7, -1.0, 0.9, 1, 0.0, 7, 0.1, 0.05],
+        ),
+    ),
+    "one_cycle": (
+        cycle,
+        members(
+            "max_lr total_steps pct_start base_momentum max_momentum div_factor final_div_factor",
+            [0.1, 60, 0.3, 0.85, 0.95, 25.0, 1e4],
+            [3e-4, 11, 0.2, 0.5, 0.9, 10.0, 100.0],
+            [1.0, 97, 0.1, 0.8, 0.99, 4.0, 1e3],
+            [0.7, 24, 0.45, 0.0, 0.95, 25.0, 10.0],
+        ),
+    ),
+}
+FLAGS = {
+    "plateau": [{"mode": mode, "threshold_mode": by} for mode in ("min", "max") for by in ("rel", "abs")],
+    "one_cycle": [{"three_phase": three, "anneal_strategy": by} for three in (False, True) for by in ("cos", "linear")],
+}
+VARIED = [
+    pytest.param(name, names, flags, id=f"{name}-{'all' if len(names) > 1 else names[0]}-{flags}")
+    for name, (_, rows) in FLEETS.items()
+    for names in dict.fromkeys([tuple(rows[0]), *((key,) for key in rows[0])])
+    for flags in FLAGS.get(name, [{}])
+]
+
+
+@pytest.mark.parametrize(("name", "names", "flags"), VARIED)
+def test_models_that_differ_in_any_number_go_as_they_would_alone(name, names, flags):
+    trace, rows = FLEETS[name]
+    rows = [rows[0] | {key: row[key] for key in names} for row in rows]
+    columns = {key: [row[key] for row in rows] for key in names}
+    spread = {}
+    for key, column in columns.items():
+        dtype = torch.int64 if isinstance(column[0], int) else torch.float64
+        spread[key] = torch.tensor(column, dtype=dtype).reshape(-1, 1, 1)
+    together = [
+        [torch.as_tensor(value, dtype=torch.float64).expand(len(rows), 1, 1).flatten().tolist() for value in seen]
+        for seen in trace(**(rows[0] | spread | flags))
+    ]
+    apart = [trace(**row, **flags) for row in rows]
+    expected = [[list(field) for field in zip(*seen, strict=True)] for seen in zip(*apart, strict=True)]
+    # Only a cosine may differ, in its last digit, between a number and a tensor.
+    if name in ("constant", "step", "plateau") or flags.get("anneal_strategy") == "linear":
+        assert together == expected
+    together, expected = (torch.tensor(values, dtype=torch.float64) for values in (together, expected))
+    torch.testing.assert_close(together, expected, rtol=1e-12, atol=0.0)

@@ -1,6 +1,6 @@
 """A hyper-parameter is a number, or a tensor with one number per model; both go through the same formulas."""
 
-from typing import Any
+import math
 
 import torch
 from torch import Tensor
@@ -25,7 +25,45 @@ def active(value: Number) -> bool:
     return isinstance(value, Tensor) or value != 0
 
 
-def where(condition: bool | Tensor, value: Number, other: Number) -> Any:
+def double(*values: Number) -> tuple[Number, ...]:
+    """Return all values as tensors of double precision if one is a tensor, so that they divide as Python's numbers do.
+
+    Args:
+        values: Numbers of one formula. Left as they are, a tensor of whole numbers times 0.5 would be single precision,
+            and 1.0 / tensor, which torch takes for a product with the reciprocal, be off in the last digit.
+
+    Returns:
+        The values, as they are if all are numbers.
+
+    Example:
+        >>> double(3, 0.5)
+        (3, 0.5)
+        >>> double(torch.tensor([3, 5]), 0.5)
+        (tensor([3., 5.], dtype=torch.float64), tensor(0.5000, dtype=torch.float64))
+    """
+    devices = [value.device for value in values if isinstance(value, Tensor)]
+    if not devices:
+        return values
+    return tuple(torch.as_tensor(value, dtype=torch.float64, device=devices[0]) for value in values)
+
+
+def cos(angle: Number) -> Number:
+    """Return the cosine.
+
+    Args:
+        angle: In radians.
+
+    Returns:
+        A number if the angle is one, else a tensor.
+
+    Example:
+        >>> cos(math.pi), cos(torch.tensor([0.0, math.pi]))
+        (-1.0, tensor([ 1., -1.]))
+    """
+    return torch.cos(angle) if isinstance(angle, Tensor) else math.cos(angle)
+
+
+def where(condition: bool | Tensor, value: Number, other: Number) -> Number:
     """Return `value` where the condition holds, else `other`; per model if any of them is a tensor.
 
     Args:

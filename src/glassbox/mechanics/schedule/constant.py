@@ -9,6 +9,8 @@ def update(step: int, lr: Number, *, base_lr: Number) -> Number:
     .. math::
         η_t = η
 
+    Every number but the step may be a tensor with one number per model; they broadcast against each other.
+
     Args:
         step: t ≥ 0, in the units in which the schedule is stepped: epochs, or optimizer steps.
         lr: η_{t-1}, the rate before; not needed here.

@@ -2,15 +2,17 @@
 
 import math
 
-from glassbox.mechanics.number import Number
+from glassbox.mechanics.number import Number, cos, double, where
 
 
-def update(step: int, lr: Number, *, base_lr: Number, T_max: int, eta_min: Number = 0.0) -> Number:
+def update(step: Number, lr: Number, *, base_lr: Number, T_max: Number, eta_min: Number = 0.0) -> Number:
     r"""Return the learning rate at a step, from the one before, as torch's `CosineAnnealingLR` does.
 
     .. math::
         η_t = η_{min} + (η - η_{min}) \frac{c_t}{2},   c_t = 1 + \cos(π t / T);
         step by step: η_t = η_{min} + \frac{c_t}{c_{t-1}} (η_{t-1} - η_{min})
+
+    Every number, here even the step, may be a tensor with one number per model; they broadcast against each other.
 
     Args:
         step: t ≥ 0, in the units in which the schedule is stepped: epochs, or optimizer steps.
@@ -35,9 +37,9 @@ def update(step: int, lr: Number, *, base_lr: Number, T_max: int, eta_min: Numbe
         >>> [round(lr, 4) for lr in rates]
         [1.0, 0.8536, 0.5, 0.1464, 0.0]
     """
-    if step == 0:
-        return base_lr
-    if (step - 1 - T_max) % (2 * T_max) == 0:
-        return lr + (base_lr - eta_min) * (1 - math.cos(math.pi / T_max)) / 2
-    now, before = (1 + math.cos(math.pi * t / T_max) for t in (step, step - 1))
-    return now / before * (lr - eta_min) + eta_min
+    t, T, pi = double(step, T_max, math.pi)
+    now, before = 1 + cos(pi * t / T), 1 + cos(pi * (t - 1) / T)
+    lowest = (t - 1 - T) % (2 * T) == 0  # c_{t-1} = 0
+    rise = lr + (base_lr - eta_min) * (1 - cos(pi / T)) / 2
+    lr = where(lowest, rise, now / where(lowest, 1.0, before) * (lr - eta_min) + eta_min)
+    return where(t == 0, base_lr, lr)

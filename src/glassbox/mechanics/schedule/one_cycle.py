@@ -3,7 +3,9 @@
 import math
 from typing import NamedTuple
 
-from glassbox.mechanics.number import Number
+from torch import Tensor
+
+from glassbox.mechanics.number import Number, cos, double, where
 
 
 class Values(NamedTuple):
@@ -26,8 +28,8 @@ def values(
     step: int,
     *,
     max_lr: Number,
-    total_steps: int,
-    pct_start: float = 0.3,
+    total_steps: Number,
+    pct_start: Number = 0.3,
     anneal_strategy: str = "cos",
     base_momentum: Number = 0.85,
     max_momentum: Number = 0.95,
@@ -50,8 +52,10 @@ def values(
     while momentum goes from its largest to its least value and back. In three phases the fall to η/d takes as long as
     the rise, and only then the rate goes on to η/(d f).
 
+    Every number but the step may be a tensor with one number per model; they broadcast against each other.
+
     Args:
-        step: t, from 0 to T - 1, in optimizer steps.
+        step: t, from 0 to T - 1, in optimizer steps; past the end of a model the formula goes on, where torch raises.
         max_lr: η, the peak.
         total_steps: T.
         pct_start: P, the share of the steps that rise; P T = 1 would leave the rise no step, and divides by zero.
@@ -80,24 +84,26 @@ def values(
         0.5 0.9
         0.0 0.95
     """
-    start, end = max_lr / div_factor, max_lr / div_factor / final_div_factor
-    low, high, last = base_momentum, max_momentum, total_steps - 1
-    peak = pct_start * total_steps - 1
-    rise = (peak, Values(start, high), Values(max_lr, low))
-    fall = (last, Values(max_lr, low), Values(end, high))
-    back = (2 * pct_start * total_steps - 2, Values(max_lr, low), Values(start, high))
-    tail = (last, Values(start, high), Values(end, high))
-    phases = (rise, back, tail) if three_phase else (rise, fall)  # each: its last step, from, to
-    begin, (until, origin, goal) = 0.0, phases[0]
-    for phase in phases[1:]:
-        if step > until:
-            begin, (until, origin, goal) = until, phase
-    share = (step - begin) / (until - begin)
-    return Values(*(_between(a, b, share, anneal_strategy) for a, b in zip(origin, goal, strict=True)))
+    P, T = double(pct_start, total_steps)
+    top, d, f = double(max_lr, div_factor, final_div_factor)
+    low, high = base_momentum, max_momentum
+    peak, back, last = (P * T - 1, top, low), (2 * P * T - 2, top / d, high), (T - 1, top / d / f, high)
+    origin: tuple[Number, ...] = (0, top / d, high)  # where a phase begins: its step, rate and momentum
+    goal: tuple[Number, ...] = peak  # where it ends
+    for end in (back, last) if three_phase else (last,):
+        passed = step > goal[0]
+        origin, goal = _choose(passed, goal, origin), _choose(passed, end, goal)
+    share = (step - origin[0]) / (goal[0] - origin[0])
+    return Values(*(_between(a, b, share, anneal_strategy) for a, b in zip(origin[1:], goal[1:], strict=True)))
 
 
-def _between(a: Number, b: Number, share: float, strategy: str) -> Number:
+def _choose(condition: bool | Tensor, end: tuple[Number, ...], other: tuple[Number, ...]) -> tuple[Number, ...]:
+    """Return an end where the condition holds, and the other elsewhere."""
+    return tuple(where(condition, a, b) for a, b in zip(end, other, strict=True))
+
+
+def _between(a: Number, b: Number, share: Number, strategy: str) -> Number:
     """Return the value that lies a share of the way from a to b."""
     if strategy == "linear":
         return (b - a) * share + a
-    return b + (a - b) / 2.0 * (math.cos(math.pi * share) + 1)
+    return b + (a - b) / 2.0 * (cos(math.pi * share) + 1)

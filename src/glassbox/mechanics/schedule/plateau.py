@@ -70,6 +70,8 @@ def update(
     .. math::
         η ← \max(φ η, η_{min}),   n ← 0
 
+    Every number may be a tensor with one number per model; they broadcast against each other.
+
     Args:
         metric: m; a tensor should be as precise as it is meant, float64 for torch's own comparison.
         state: η, m*, n and the cooldown.

@@ -1,13 +1,15 @@
 """The staircase: the learning rate falls by a factor at regular steps."""
 
-from glassbox.mechanics.number import Number
+from glassbox.mechanics.number import Number, where
 
 
-def update(step: int, lr: Number, *, base_lr: Number, step_size: int, gamma: Number = 0.1) -> Number:
+def update(step: int, lr: Number, *, base_lr: Number, step_size: Number, gamma: Number = 0.1) -> Number:
     r"""Return the learning rate at a step, from the one before, as torch's `StepLR` does.
 
     .. math::
         η_t = η γ^{⌊t / S⌋};   step by step: η_t = γ η_{t-1} if t is a multiple of S, else η_{t-1}
+
+    Every number but the step may be a tensor with one number per model; they broadcast against each other.
 
     Args:
         step: t ≥ 0, in the units in which the schedule is stepped: epochs, or optimizer steps.
@@ -28,4 +30,4 @@ def update(step: int, lr: Number, *, base_lr: Number, step_size: int, gamma: Num
     """
     if step == 0:
         return base_lr
-    return lr * gamma if step % step_size == 0 else lr
+    return where(step % step_size == 0, lr * gamma, lr)
