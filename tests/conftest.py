@@ -112,6 +112,7 @@ def _torch_state() -> Callable[[], None]:
     precision, grad = torch.get_float32_matmul_precision(), torch.is_grad_enabled()
     anomaly, check_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
+    torch.manual_seed(0)  # whatever tests ran before
 
     def restore() -> None:
         torch.set_default_dtype(dtype)
