@@ -267,6 +267,11 @@ FAULTS = {
         {},
         {"gradient one.weight": "gradient of this batch's loss: the module has a backward of its own"},
     ),
+    "moved in a window": (
+        MovesEarly,
+        {"accumulate_grad_batches": 4},
+        {"moved": "one.weight moved before the update"},
+    ),
     "moved early": (MovesEarly, {}, {"moved": "one.weight moved before the update: backward() is not an update"}),
 }
 
@@ -368,6 +373,7 @@ def test_a_loss_that_cannot_be_had_again_is_never_exact(make, reason, record):
     found = audited(record, make)[1]
     told = {str(check) for check in (found.loss, found.stale, *found.gradients.values())}
     assert told == {f"NOT CHECKED: {reason}"}
+    assert findings(found) == {}
     if make is ReturnsNaN:
         assert {check.grade for check in found.updates.values()} == {Grade.NOT_CHECKED}
     else:

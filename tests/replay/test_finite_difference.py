@@ -223,6 +223,12 @@ def test_kinks_are_no_false_alarm():
         assert {check.grade for check in found.values()} == {Grade.FD}
 
 
+def test_strong_curvature_is_no_false_alarm():
+    torch.manual_seed(3)
+    found = checks(step_of(Net(lambda h: (3000 * h).sin()), torch.randn(5, 3, dtype=torch.float64)))
+    assert {check.grade for check in found.values()} == {Grade.FD}
+
+
 class Casts(Net):
     def training_step(self, batch, batch_idx):
         return self.two(self.one(batch).float().tanh().to(batch.dtype)).square().mean()

@@ -1,5 +1,6 @@
 """Healthy modules of many kinds: no audit disagrees, and what is not exact says why."""
 
+import functools
 import random
 
 import lightning.pytorch as pl
@@ -132,6 +133,17 @@ class Penalty(Net):
         return F.mse_loss(y, batch[1]) + slope.square().mean()
 
 
+class OwnTarget(Net):
+    """The target comes out of the net, too."""
+
+    def more(self):
+        self.three = nn.Linear(8, 1)
+
+    def training_step(self, batch, batch_idx):
+        h = self.act(self.one(batch[0]))
+        return self.loss(self.two(h), self.three(h) + 1)
+
+
 class Unused(Net):
     def more(self):
         self.three = nn.Linear(2, 2)
@@ -192,6 +204,20 @@ class OnlyBatch(Net):
         return self.loss(self(batch[0]), batch[1])
 
 
+def decorated(method):
+    @functools.wraps(method)
+    def around(*args, **kwargs):
+        return method(*args, **kwargs)
+
+    return around
+
+
+class Decorated(Net):
+    @decorated
+    def training_step(self, batch):
+        return self.loss(self(batch[0]), batch[1])
+
+
 class Weighted(Net):
     def more(self):
         self.noise = nn.Parameter(torch.zeros(()))
@@ -223,6 +249,7 @@ GALLERY = {
     Target: {FD},
     Rounded: {EXACT, FD},
     Penalty: {FD},
+    OwnTarget: {EXACT, FD},
     Unused: {EXACT, FD},
     Hidden: {EXACT, FD},
     Metric: {EXACT},
@@ -230,6 +257,7 @@ GALLERY = {
     Counts: {FD},
     ChangesBatch: {EXACT},
     OnlyBatch: {EXACT},
+    Decorated: {EXACT},
     Weighted: {FD},
     Squeezed: {FD},
 }

@@ -166,13 +166,14 @@ class Frozen(Small):
 
 
 class Reads(Small):
-    """Its loss depends on the trainer's counters, as an annealed weight does."""
+    """Its loss depends on the trainer, as an annealed weight does, and it writes to the trainer."""
 
     def training_step(self, batch, batch_idx):
         x, y = batch
-        weight = 1 / (1 + self.global_step + self.current_epoch)
+        weight = self.trainer.training / (1 + self.global_step + self.current_epoch)
         noise = torch.randn_like(x) * weight
-        self.trainer.callback_metrics["mine"] = noise.sum()
+        metrics = self.trainer.callback_metrics
+        metrics["steps"] = metrics.get("steps", torch.tensor(0.0)) + 1
         return self.loss(self.head(self.body(x + noise)), y)
 
 
@@ -215,9 +216,14 @@ pytestmark = pytest.mark.filterwarnings(
 @pytest.mark.parametrize("make", [TwoGroups, Frozen, Reads])
 def test_a_module_of_ones_own_is_exact_and_the_run_is_the_same_bits(make, tmp_path, capsys):
     steps = []
-    module, metrics = trained(make, tmp_path, Recorder(steps.append))
+
+    def look(step):
+        steps.append(step)
+        audit(step)
+
+    module, metrics = trained(make, tmp_path, Recorder(look))
     printed = capsys.readouterr().out
-    found = [audit(step) for step in steps]  # after the run, when the trainer's counters have gone on
+    found = [audit(step) for step in steps]  # again after the run, when the trainer has gone on
     assert capsys.readouterr().out == ""
     plain, plain_metrics = trained(make, tmp_path)
     assert same(module.state_dict(), plain.state_dict())

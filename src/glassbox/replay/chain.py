@@ -27,8 +27,6 @@ def links(calls: list[Call]) -> list[Call]:
     while call is not None and call.ruled and (call.produced or call.inputs[0].dim() == 2):
         found.insert(0, call)
         source = call.sources[0]
-        if any(position is not None for position in call.sources[1:]):
-            return []  # the target comes out of the net, too
         call = None if source is None else calls[source]
     once = [call for call in found if _count(call.module, calls) == 1]
     return found if len(once) == len(found) else []

@@ -47,7 +47,7 @@ class Constants(TorchFunctionMode):
         self.found.append(tree_map(_clone, output))
         if self.given is None:
             return output
-        if position >= len(self.given) or not _alike(self.given[position], output):
+        if position >= len(self.given):
             raise RuntimeError("its course depends on its numbers")
         if isinstance(output, Tensor) and args and output is args[0]:  # in place, such as a running average
             with torch.no_grad():
@@ -79,10 +79,3 @@ def _has_number(output: Any) -> bool:
 
 def _clone(value: Any) -> Any:
     return value.detach().clone() if isinstance(value, Tensor) else value
-
-
-def _alike(one: Any, two: Any) -> bool:
-    shapes = [
-        [leaf.shape if isinstance(leaf, Tensor) else type(leaf) for leaf in tree_leaves(tree)] for tree in (one, two)
-    ]
-    return shapes[0] == shapes[1]
