@@ -236,6 +236,7 @@ def test_a_planted_fault_disagrees_and_is_named(explained, name, cause):
         (["step=99999", "max_epochs=2"], "step=99999: the run ends after 22 steps"),
         (["sample=32"], "sample=32: the batch has 32 rows, 0 to 31"),
         (["quiz=maybe"], "quiz=maybe: must be true or false"),
+        (["quiz=true"], "quiz=true only asks: leave code, json and logger out"),
         (["stp=3"], "stp=3: unknown key 'stp', did you mean 'step'?"),
         (["optimizer=adm"], "optimizer=adm: no such option, did you mean 'adam'?"),
         (["lr=-1"], "lr=-1: must be a finite number > 0"),

@@ -36,3 +36,11 @@ def test_it_is_silent_elsewhere(monkeypatch, capsys, quiet):
     bar = EpochBar()
     bar.on_train_end(walk(bar), None)
     assert capsys.readouterr().out == ""
+
+
+def test_a_run_without_an_end_has_no_bar(monkeypatch, capsys):
+    monkeypatch.setenv("TTY_COMPATIBLE", "1")
+    bar = EpochBar()
+    walk(bar, epochs=-1)
+    assert bar._progress is None
+    assert capsys.readouterr().out == ""

@@ -168,6 +168,8 @@ def _read(args: argparse.Namespace) -> Request:
     for key, rule in RULES.items():
         if not rule.holds(options[key]):
             raise BadInput(f"{key}={show(options[key])}: must be {rule.words}")
+    if options["quiz"] and (options["code"] or options["json"] or values["logger"].get("_target_")):
+        raise BadInput("quiz=true only asks: leave code, json and logger out")
     task = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key not in ("hydra", *RULES)])
     run = options["checkpoint"] or values["rerun"]
     if run is not None:

@@ -91,7 +91,7 @@ def named(calls: list[Call]) -> list[Named]:
 
 def _letter(position: int, calls: list[Call]) -> str:
     call = calls[position]
-    if type(call.module) in LOSSES:
+    if call.produced or type(call.module) in LOSSES:
         return "loss"
     if any(type(later.module) in LOSSES and later.sources[:1] == (position,) for later in calls):
         return "z"

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import Tensor
 
+from glassbox.explain.formula import named
 from glassbox.explain.passes import live_loss
 from glassbox.explain.table import Row, Table
 from glassbox.replay.audit import Audit
@@ -19,10 +20,10 @@ def tensors(audit: Audit) -> Table:
     """
     step, loss = audit.step, live_loss(audit.step)
     rows = [_tensor(name, tensor) for name, tensor in batch_tensors(step.batch).items()]
-    for position, call in enumerate(audit.calls, 1):
+    for name in named(audit.calls):
+        call = name.call
         shape = "no tensor" if call.output is None else _shape(call.output)
-        recorded = str(call.requires_grad), call.grad_fn or "None", call.device
-        rows.append(Row((f"{'loss' if call.produced else f'h{position}'} = {call.name}(…)", shape, *recorded)))
+        rows.append(Row((name.line, shape, str(call.requires_grad), call.grad_fn or "None", call.device)))
     if loss is not None and not any(call.produced for call in audit.calls):
         rows.append(_tensor("loss", loss))
     rows += [_tensor(name, parameter) for name, parameter in step.module.named_parameters()]

@@ -18,7 +18,8 @@ class EpochBar(Callback):
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Show the bar."""
         console = Console()
-        if not console.is_terminal or not trainer.is_global_zero or trainer.max_epochs is None:
+        endless = trainer.max_epochs is None or trainer.max_epochs < 0
+        if endless or not console.is_terminal or not trainer.is_global_zero:
             return
         columns = (
             TextColumn("epoch"),

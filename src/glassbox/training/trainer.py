@@ -79,12 +79,12 @@ def options(curves: Curves, callbacks: Sequence[Callback], profiler: Any = None)
 
 
 def only_training(trainer: Trainer) -> None:
-    """Take away what writes or shows, so that a Trainer only trains: checkpoints, curves and the bar.
+    """Take away what writes, so that a Trainer only trains: checkpoints and curves.
 
     Args:
         trainer: The Trainer, before it has trained.
     """
-    kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint | EpochBar)]  # type: ignore[attr-defined]
+    kept = [c for c in trainer.callbacks if not isinstance(c, Checkpoint)]  # type: ignore[attr-defined]
     trainer.callbacks[:] = kept  # type: ignore[attr-defined]
 
 
