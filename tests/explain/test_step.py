@@ -83,6 +83,10 @@ def test_batches_that_add_up_are_told():
     found = audited("trainer.accumulate_grad_batches=4")
     lines = rows(found)
     assert lines[0][2] == "kept: batch 4 of 4 is added"
+    x, y = found.step.batch
+    z = found.step.module.net(x)
+    told = f"dz[0,0] = {((torch.sigmoid(z) - y) / len(x) / 4)[0, 0].item():+.6f}"
+    assert ("loss.backward()", "dz = (s(z) - y) / n / 4 batches", told, None) in lines
     assert {line[3] for line in lines} <= {Grade.EXACT, None}
     assert found.step.stepped
 

@@ -9,6 +9,7 @@ from glassbox.errors import BadInput
 from glassbox.explain.formula import Named, named
 from glassbox.explain.table import Row, Table
 from glassbox.replay.audit import Audit
+from glassbox.replay.chain import links
 from glassbox.replay.check import Check, Grade
 from glassbox.replay.rule import LOSSES, rule_for
 
@@ -93,41 +94,44 @@ def _loss(audit: Audit) -> Row:
 def _backward(audit: Audit, calls: Sequence[Named], sample: int) -> Iterator[Row]:
     """Yield the gradients: from the loss back where hand rules lead, else in the order of the parameters."""
     chain = list(_chain(audit, calls, sample))
-    told = {name for name, _ in chain if name}
-    chain += [(name, "chain rule, from the loss to here") for name in audit.gradients if name not in told]
-    shown = chain[:MOST]
-    for position, (name, mechanics) in enumerate(shown):
+    told = {name for name, _, _ in chain if name}
+    chain += [(name, "chain rule, from the loss to here", "") for name in audit.gradients if name not in told]
+    for position, (name, formula, number_of) in enumerate(chain[:MOST]):
         line = "loss.backward()" if position == 0 else ""
         if not name:
-            yield Row((line, *mechanics.split("|")))
+            yield Row((line, formula, number_of))
             continue
         gradient = audit.step.gradients.get(name)
-        number_of = "has no gradient" if gradient is None else f".grad{number(gradient)}"
-        gap = " " if gradient is None else ""
-        yield Row((line, mechanics, f"{name}{gap}{number_of}"), audit.gradients[name])
-    rest = {name: audit.gradients[name] for name, _ in chain[MOST:] if name}
+        shown = f"{name} has no gradient" if gradient is None else f"{name}.grad{number(gradient)}"
+        yield Row((line, formula, shown), audit.gradients[name])
+    rest = {name: audit.gradients[name] for name, _, _ in chain[MOST:] if name}
     if rest:
         yield Row(("", "", f"and {len(rest)} more parameters"), worst(rest))
 
 
-def _chain(audit: Audit, calls: Sequence[Named], sample: int) -> Iterator[tuple[str, str]]:
-    """Yield (parameter, formula) from the loss back, and ('', 'formula|number') for what lies between."""
-    if not audit.by_hand:
-        return
-    for name in reversed(calls):
-        call = name.call
-        own = [key for key, _ in call.module.named_parameters() if f"{call.name}.{key}" in audit.by_hand]
-        yield from ((f"{call.name}.{key}", name.parameter(key)) for key in own)
-        first = not any(f"{earlier.call.name}.weight" in audit.by_hand for earlier in calls[: calls.index(name)])
-        if first:
+def _chain(audit: Audit, calls: Sequence[Named], sample: int) -> Iterator[tuple[str, str, str]]:
+    """Yield (parameter, formula, "") from the loss back, and ("", formula, number) for what lies between."""
+    linked = [name for name in calls if any(name.call is link for link in links(audit.calls))]
+    parameters = [
+        [f"{name.call.name}.{key}" for key, _ in name.call.module.named_parameters() if audit.by_hand]
+        for name in linked
+    ]
+    for position in reversed(range(len(linked))):
+        name = linked[position]
+        yield from ((full, name.parameter(full.rpartition(".")[2]), "") for full in parameters[position])
+        if not any(parameters[:position]):
             return
-        told = ""
-        if type(call.module) in LOSSES:
-            rule = rule_for(call.module)
-            assert rule is not None
-            gradient = rule.by_hand.backward(*call.inputs, 1 / audit.step.accumulate)
-            told = f"d{name.inputs[0]}{number(gradient, sample)}"
-        yield "", f"{name.backward}|{told}"
+        yield "", *_between(name, audit.step.accumulate, sample)
+
+
+def _between(name: Named, accumulate: int, sample: int) -> tuple[str, str]:
+    """Return the formula of the gradient that a call passes back, and its number where the loss makes it."""
+    rule = rule_for(name.call.module)
+    if type(name.call.module) not in LOSSES or rule is None:
+        return name.backward, ""
+    gradient = rule.by_hand.backward(*name.call.inputs, 1 / accumulate)
+    batches = f" / {accumulate} batches" if accumulate > 1 else ""
+    return name.backward + batches, f"d{name.inputs[0]}{number(gradient, sample)}"
 
 
 def _still(audit: Audit) -> Row:
