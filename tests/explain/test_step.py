@@ -62,7 +62,8 @@ def test_letters_that_several_layers_need_are_numbered():
         "loss = mean[log sum exp(z) - z[y]]",
     ]
     assert calls[1].backward == "da1 = dh1 (1 - h1^2)"
-    assert calls[2].parameter("weight") == "dW = da2' h1"
+    assert [calls[2].parameter(key) for key in ("weight", "bias")] == ["dW = da2' h1", "db = sum of da2"]
+    assert calls[4].backward == "dh2 = dz W"
 
 
 def test_the_numbers_of_a_row_are_those_of_autograd():

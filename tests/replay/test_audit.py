@@ -398,10 +398,6 @@ def test_hand_rules_reach_the_whole_net_or_as_far_as_they_can(record):
     whole, none, part = (audited(record, make, batches=1)[0] for make in (Healthy, Functional, Norm))
     names = ["one.weight", "one.bias", "two.weight", "two.bias"]
     assert list(whole.by_hand) == names
-    assert {name: whole.gradient_formulas[name] for name in names[:2]} == {
-        "one.weight": "dW = da' x",
-        "one.bias": "db = sum over the batch of da",
-    }
     assert all(torch.equal(whole.by_hand[name], whole.step.gradients[name]) for name in names)
     assert none.by_hand == {}
     assert {check.grade for check in none.gradients.values()} == {Grade.FD}

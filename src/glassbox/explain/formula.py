@@ -5,20 +5,11 @@ from dataclasses import dataclass
 
 from torch import nn
 
-from glassbox.replay.rule import LOSSES
+from glassbox.replay.rule import LOSSES, rule_for
 from glassbox.replay.trace import Call
 
 # The letters in the hand rules: of what goes in, by what comes out.
 LETTERS = {"a": ("x",), "h": ("a",), "L": ("z", "y")}
-# Backward through what has no parameters, in the same letters; n is the number of terms of the mean.
-BACKWARD: dict[type[nn.Module], str] = {
-    nn.ReLU: "da = dh where a > 0",
-    nn.Tanh: "da = dh (1 - h^2)",
-    nn.Sigmoid: "da = dh h (1 - h)",
-    nn.BCEWithLogitsLoss: "dz = (s(z) - y) / n",
-    nn.MSELoss: "dz = 2 (z - y) / n",
-    nn.CrossEntropyLoss: "dz = (softmax(z) - onehot(y)) / n",
-}
 
 
 @dataclass(frozen=True)
@@ -48,9 +39,8 @@ class Named:
     @property
     def backward(self) -> str:
         """The formula that leads from the gradient of its output to that of its input; empty without a hand rule."""
-        if type(self.call.module) is nn.Linear:
-            return f"d{self.inputs[0]} = d{self.output} W"
-        return self._spelled(BACKWARD.get(type(self.call.module), ""))
+        rule = rule_for(self.call.module)
+        return "" if rule is None else self._spelled(rule.back)
 
     def parameter(self, key: str) -> str:
         """Return the formula of a parameter's gradient; empty without a hand rule.
@@ -58,9 +48,8 @@ class Named:
         Args:
             key: `weight` or `bias`.
         """
-        if type(self.call.module) is not nn.Linear:
-            return ""
-        return {"weight": f"dW = d{self.output}' {self.inputs[0]}", "bias": f"db = sum of d{self.output}"}.get(key, "")
+        rule = rule_for(self.call.module)
+        return "" if rule is None else self._spelled(rule.gradients.get(key, ""))
 
     def _spelled(self, formula: str) -> str:
         """Replace the letters of the hand rule by the names of these tensors."""

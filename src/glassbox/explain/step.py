@@ -2,11 +2,11 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 
-import torch
 from torch import Tensor
 
 from glassbox.errors import BadInput
 from glassbox.explain.formula import Named, named
+from glassbox.explain.movement import total_norm
 from glassbox.explain.table import Row, Table
 from glassbox.replay.audit import Audit
 from glassbox.replay.chain import links
@@ -44,6 +44,7 @@ def number(value: Tensor, sample: int = 0) -> str:
         sample: The index along the first axis.
 
     Example:
+        >>> import torch
         >>> number(torch.tensor([[1.0, 2.0], [3.0, 4.0]]), 1), number(torch.tensor(0.5))
         ('[1,0] = +3.000000', ' = 0.500000')
     """
@@ -145,7 +146,7 @@ def _still(audit: Audit) -> Row:
 
 def _clip(audit: Audit) -> Row:
     assert audit.clipping is not None
-    before, after = (_total(gradients) for gradients in (audit.step.gradients, audit.step.clipped))
+    before, after = (total_norm(gradients) for gradients in (audit.step.gradients, audit.step.clipped))
     told = f"|g| {before:.6f} → {after:.6f}"
     if audit.step.clip is None:
         return Row(("(between backward and update)", "nothing should happen to g here", told), audit.clipping)
@@ -172,8 +173,3 @@ def _update(audit: Audit) -> Iterator[Row]:
     rest = dict(list(audit.updates.items())[MOST:])
     if rest:
         yield Row(("", "", f"and {len(rest)} more parameters"), worst(rest))
-
-
-def _total(gradients: Mapping[str, Tensor]) -> float:
-    norms = [torch.linalg.vector_norm(gradient.double()) for gradient in gradients.values()]
-    return float(torch.linalg.vector_norm(torch.stack(norms))) if norms else 0.0

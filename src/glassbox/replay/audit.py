@@ -27,7 +27,6 @@ class Audit:
         loss_value: The loss when it was done again; None if there was none.
         loss: Whether that is the recorded loss.
         gradients: Trainable parameter → whether its gradient is right.
-        gradient_formulas: Parameter → the formula of its gradient, where a hand rule led to it.
         by_hand: Parameter → gradient by hand, where hand rules lead from the loss to it.
         stale: Whether gradients were cleared where they should be, and kept where batches add up.
         moved: Whether nothing moved before the update.
@@ -48,7 +47,6 @@ class Audit:
     loss_value: Tensor | None = None
     loss: Check = UNCHECKED
     gradients: dict[str, Check] = field(default_factory=dict)
-    gradient_formulas: dict[str, str] = field(default_factory=dict)
     by_hand: Named = field(default_factory=dict)
     stale: Check = UNCHECKED
     moved: Check = UNCHECKED
@@ -103,8 +101,7 @@ def audit(step: Step, *, finite_differences: bool = True) -> Audit:
             found.updates = updates(step)
         if found.loss.grade is Grade.EXACT:
             found.stale = stale_check(step, done.gradients)
-            checked = gradient_checks(step, done, finite_differences)
-            found.gradients, found.by_hand, found.gradient_formulas = checked
+            found.gradients, found.by_hand = gradient_checks(step, done, finite_differences)
             return found
     why = Check(Grade.NOT_CHECKED, found.loss.reason or "the loss cannot be had again")
     found.stale, found.gradients = why, dict.fromkeys(_trainable(step), why)

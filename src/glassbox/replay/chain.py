@@ -33,8 +33,8 @@ def links(calls: list[Call]) -> list[Call]:
 
 
 @torch.no_grad()
-def by_hand(trace: Trace, accumulate: int) -> tuple[Named, dict[str, str]]:
-    """Return the gradients by hand of the parameters on the way to the loss, and their formulas.
+def by_hand(trace: Trace, accumulate: int) -> Named:
+    """Return the gradients by hand of the parameters on the way to the loss.
 
     They are right if nothing else uses these parameters and no hook changes what flows, which they cannot see.
 
@@ -43,28 +43,22 @@ def by_hand(trace: Trace, accumulate: int) -> tuple[Named, dict[str, str]]:
         accumulate: What the loss is divided by.
 
     Returns:
-        Parameter name → gradient, and → formula; both empty where no hand rule leads to the loss.
+        Parameter name → gradient; empty where no hand rule leads to the loss.
 
     Example:
         >>> by_hand(Trace(nn.Linear(1, 1), [], None, {}), 1)
-        ({}, {})
+        {}
     """
     layers = links(trace.calls)
     if not layers:
-        return {}, {}
+        return {}
     *before, last = layers
     chain = Chain([(call.name, RULES[type(call.module)].by_hand) for call in before])
     parameters = {f"{call.name}.{key}": p for call in before for key, p in call.module.named_parameters()}
     x = before[0].inputs[0] if before else last.inputs[0]
     tape = chain.forward(parameters, x)
     grad = LOSSES[type(last.module)].by_hand.backward(tape[-1], last.inputs[1], 1 / accumulate)
-    formulas = {
-        f"{call.name}.{key}": formula
-        for call in before
-        for key, formula in RULES[type(call.module)].gradients.items()
-        if f"{call.name}.{key}" in parameters
-    }
-    return chain.backward(parameters, tape, grad), formulas
+    return chain.backward(parameters, tape, grad)
 
 
 def _count(module: nn.Module, calls: list[Call]) -> int:

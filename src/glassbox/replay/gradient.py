@@ -68,9 +68,7 @@ def expected(step: Step, new: Named, name: str) -> Tensor | None:
     return old + grad
 
 
-def gradient_checks(
-    step: Step, done: Trace, finite_differences: bool
-) -> tuple[dict[str, Check], Named, dict[str, str]]:
+def gradient_checks(step: Step, done: Trace, finite_differences: bool) -> tuple[dict[str, Check], Named]:
     """Check the gradient of every trainable parameter: recorded against autograd's, and that by hand or by differences.
 
     Args:
@@ -79,18 +77,18 @@ def gradient_checks(
         finite_differences: Whether to use them where there is no hand rule.
 
     Returns:
-        Parameter name → what was found; the gradients by hand; their formulas.
+        Parameter name → what was found; the gradients by hand.
 
     Example:
         >>> from contextlib import nullcontext
         >>> from torch import nn
         >>> module = nn.Linear(1, 1)
         >>> step = Step(0, 0, module, None, {}, nullcontext, torch.optim.SGD, [], {}, {})
-        >>> checks, _, _ = gradient_checks(step, Trace(module, [], None, {}), finite_differences=False)
+        >>> checks, _ = gradient_checks(step, Trace(module, [], None, {}), finite_differences=False)
         >>> str(checks["weight"])
         'NOT CHECKED: no hand rule'
     """
-    ours, formulas = by_hand(done, step.accumulate)
+    ours = by_hand(done, step.accumulate)
     twin: Twin | None = None
     checks: dict[str, Check] = {}
     for name, parameter in step.module.named_parameters():
@@ -103,7 +101,7 @@ def gradient_checks(
             twin = twin or Twin(step)
             found = twin.check(name)
         checks[name] = found or Check(Grade.NOT_CHECKED, "no hand rule")
-    return checks, ours, formulas
+    return checks, ours
 
 
 def _recorded(step: Step, new: Named, name: str) -> Check | None:

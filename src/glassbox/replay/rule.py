@@ -13,11 +13,12 @@ from glassbox.mechanics.loss import bce_with_logits, cross_entropy, mse
 
 @dataclass(frozen=True)
 class Rule:
-    """A layer or a loss by hand.
+    """A layer or a loss by hand; its formulas have the same letters, and d before the gradient of what follows.
 
     Attributes:
         by_hand: Its file in `glassbox.mechanics`, with `forward` and `backward`.
         formula: The forward formula.
+        back: From the gradient of what comes out to that of what goes in; n is the number of terms of a mean.
         gradients: Parameter → the formula of its gradient.
 
     Example:
@@ -27,19 +28,20 @@ class Rule:
 
     by_hand: Any
     formula: str
+    back: str
     gradients: Mapping[str, str] = field(default_factory=dict)
 
 
 RULES: dict[type[nn.Module], Rule] = {
-    nn.Linear: Rule(linear, "a = x W' + b", {"weight": "dW = da' x", "bias": "db = sum over the batch of da"}),
-    nn.ReLU: Rule(relu, "h = max(a, 0)"),
-    nn.Tanh: Rule(tanh, "h = tanh(a)"),
-    nn.Sigmoid: Rule(sigmoid, "h = 1 / (1 + exp(-a))"),
+    nn.Linear: Rule(linear, "a = x W' + b", "dx = da W", {"weight": "dW = da' x", "bias": "db = sum of da"}),
+    nn.ReLU: Rule(relu, "h = max(a, 0)", "da = dh where a > 0"),
+    nn.Tanh: Rule(tanh, "h = tanh(a)", "da = dh (1 - h^2)"),
+    nn.Sigmoid: Rule(sigmoid, "h = 1 / (1 + exp(-a))", "da = dh h (1 - h)"),
 }
 LOSSES: dict[type[nn.Module], Rule] = {
-    nn.BCEWithLogitsLoss: Rule(bce_with_logits, "L = mean[(1 - y) z - log s(z)]"),
-    nn.MSELoss: Rule(mse, "L = mean[(z - y)^2]"),
-    nn.CrossEntropyLoss: Rule(cross_entropy, "L = mean[log sum exp(z) - z[y]]"),
+    nn.BCEWithLogitsLoss: Rule(bce_with_logits, "L = mean[(1 - y) z - log s(z)]", "dz = (s(z) - y) / n"),
+    nn.MSELoss: Rule(mse, "L = mean[(z - y)^2]", "dz = 2 (z - y) / n"),
+    nn.CrossEntropyLoss: Rule(cross_entropy, "L = mean[log sum exp(z) - z[y]]", "dz = (softmax(z) - onehot(y)) / n"),
 }
 DEFAULTS = {
     "reduction": "mean",
