@@ -20,6 +20,8 @@ from glassbox.replay.check import Grade
 FOREIGN = '''
 """Architectures of somebody else's, as plain Lightning on 8 x 8 images, and faults planted in them."""
 
+from collections import UserDict
+
 import lightning.pytorch as pl
 import torch
 from torch import nn
@@ -67,6 +69,22 @@ class Transformer(Images):
 
     def forward(self, x):
         return self.head(self.net(x).mean(dim=1))
+
+
+class Sparse(Images):
+    """A sparse gradient, and a training_step that returns a mapping which is no dict."""
+
+    def build(self):
+        self.embed = nn.Embedding(17, 4, sparse=True)
+        return nn.Linear(4, 10)
+
+    def training_step(self, batch, batch_idx):
+        x, y = batch
+        codes = (4 * x.abs()).long().clamp(max=16)
+        return UserDict(loss=nn.functional.cross_entropy(self.net(self.embed(codes).mean(dim=1)), y))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=self.lr)
 
 
 class Tiny(Images):
@@ -209,6 +227,15 @@ def test_foreign_architectures_are_explained(explained, name):
     gradients = [line for line in cells(told, "One training step") if ".grad[" in line["cells"][2]]
     assert gradients
     assert all(line["grade"] == "FD" and line["error"] < 1e-5 for line in gradients)
+
+
+def test_a_sparse_gradient_in_a_mapping_is_explained(explained):
+    code, told = explained(*foreign("Sparse"), "step=1")
+    assert code == 0
+    sparse, *others = cells(told, "How far each parameter moved")
+    assert (sparse["cells"][0], sparse["reason"]) == ("embed.weight", "no hand rule for a sparse gradient")
+    assert float(sparse["cells"][4]) == pytest.approx(0.01 * float(sparse["cells"][3]), rel=1e-2)  # SGD: p -= lr g
+    assert {line["grade"] for line in others} == {"EXACT"}
 
 
 @pytest.mark.parametrize(

@@ -138,10 +138,15 @@ def test_the_worst_of_some_checks():
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(torch.tensor(0.25), " = 0.250000"), (torch.tensor([[1.0, 2.0]]), "[0,0] = +1.000000")],
+    [
+        (torch.tensor(0.25), " = 0.250000"),
+        (torch.tensor([[1.0, 2.0]]), "[0,0] = +1.000000"),  # one row for the whole batch, such as a position's
+        (torch.arange(8.0).reshape(4, 2), "[3,0] = +6.000000"),
+        (torch.zeros(0, 2), " has no numbers"),
+    ],
 )
 def test_a_number_with_its_place(value, text):
-    assert number(value) == text
+    assert number(value, 3) == text
 
 
 def shown():

@@ -24,7 +24,8 @@ def guess(audit: Audit) -> Iterator[str]:
     if step.number == 0:
         yield f"The loss, {loss}, is about that of an untrained guess: {told}."
     else:
-        yield f"After {step.number} steps the loss of this batch, {loss}, is still about that of a guess: {told}."
+        steps = "1 step" if step.number == 1 else f"{step.number} steps"
+        yield f"After {steps} the loss of this batch, {loss}, is still about that of a guess: {told}."
 
 
 def is_guess(loss: float, classes: int) -> bool:

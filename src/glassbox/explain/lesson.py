@@ -4,10 +4,9 @@ from glassbox.explain.accumulation import accumulation
 from glassbox.explain.autograd import seed
 from glassbox.explain.mode import modes
 from glassbox.explain.registration import registration
+from glassbox.explain.step import COLUMNS
 from glassbox.explain.table import Table
 from glassbox.replay.audit import Audit
-
-COLUMNS = ("framework line", "the mechanics", "this step's numbers", "by hand vs torch")
 
 
 def warnings_shown(audit: Audit) -> Table:

@@ -50,15 +50,20 @@ def first_adam(audit: Audit) -> Iterator[str]:
         )
 
 
+def norm(tensor: Tensor) -> float:
+    """Return the L2 norm of a tensor, dense or sparse."""
+    return float(torch.linalg.vector_norm(dense(tensor).double()))
+
+
 def relative_update(before: Tensor, after: Tensor) -> float | None:
     """Return |after - before| / |before| in L2 norms; None where the parameter was 0."""
-    size = float(torch.linalg.vector_norm(before.double()))
-    return float(torch.linalg.vector_norm((after - before).double())) / size if size > 0 else None
+    size = norm(before)
+    return norm(after - before) / size if size > 0 else None
 
 
 def total_norm(gradients: Mapping[str, Tensor]) -> float:
     """Return the L2 norm of all gradients together."""
-    return math.sqrt(sum(float(dense(gradient).double().square().sum()) for gradient in gradients.values()))
+    return math.hypot(*map(norm, gradients.values()))
 
 
 def update_in_lr(before: Tensor, after: Tensor, gradient: Tensor, lr: float, eps: float = 1e-8) -> Tensor:

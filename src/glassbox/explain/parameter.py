@@ -1,8 +1,6 @@
 """The second table: how large each parameter is, its gradient and its update."""
 
-import torch
-from torch import Tensor
-
+from glassbox.explain.movement import norm, relative_update
 from glassbox.explain.table import Row, Table
 from glassbox.replay.audit import Audit
 from glassbox.replay.check import Check, Grade
@@ -21,16 +19,17 @@ def parameters(audit: Audit) -> Table:
     rows = []
     for name, before in step.before_update.items():
         gradient = step.clipped.get(name, step.gradients.get(name))
-        size, moved = _norm(before), _norm(step.after[name] - before)
+        after = step.after[name]
+        ratio = relative_update(before, after)
         rows.append(
             Row(
                 (
                     name,
                     " × ".join(map(str, before.shape)) or "1",
-                    f"{size:.4g}",
-                    "none" if gradient is None else f"{_norm(gradient):.4g}",
-                    f"{moved:.4g}",
-                    f"{moved / size:.2e}" if size > 0 else "–",
+                    f"{norm(before):.4g}",
+                    "none" if gradient is None else f"{norm(gradient):.4g}",
+                    f"{norm(after - before):.4g}",
+                    "–" if ratio is None else f"{ratio:.2e}",
                 ),
                 audit.updates.get(name, Check(Grade.NOT_CHECKED, f"no optimizer has {name}")),
             )
@@ -41,7 +40,3 @@ def parameters(audit: Audit) -> Table:
         rows,
         note="|·| is the L2 norm. An update/p of about 1e-3 is healthy; after the first steps 1e-1 is too much.",
     )
-
-
-def _norm(tensor: Tensor) -> float:
-    return float(torch.linalg.vector_norm(tensor.double()))

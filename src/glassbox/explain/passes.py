@@ -2,7 +2,6 @@
 
 import io
 import warnings
-from collections.abc import Mapping
 from contextlib import redirect_stdout
 from dataclasses import dataclass
 from typing import Any
@@ -14,7 +13,7 @@ from glassbox.replay.check import Check, Grade
 from glassbox.replay.compare import dense
 from glassbox.replay.rng import preserved, restore
 from glassbox.replay.step import Named, Step
-from glassbox.replay.trace import fresh
+from glassbox.replay.trace import fresh, loss_of
 
 NO_LOSS = "training_step returned no loss that depends on a parameter"
 
@@ -128,9 +127,7 @@ def forward(step: Step, module: nn.Module, arguments: tuple[Any, ...]) -> Tensor
     with preserved(), step.context(), warnings.catch_warnings(), redirect_stdout(io.StringIO()):
         warnings.simplefilter("ignore")
         restore(step.rng)
-        returned = module.training_step(*arguments)  # type: ignore[operator]
-    loss = returned.get("loss") if isinstance(returned, Mapping) else returned
-    return loss if isinstance(loss, Tensor) else None
+        return loss_of(module.training_step(*arguments))  # type: ignore[operator]
 
 
 def live_loss(step: Step) -> Tensor | None:

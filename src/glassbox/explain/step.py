@@ -8,9 +8,11 @@ from glassbox.errors import BadInput
 from glassbox.explain.formula import Named, named
 from glassbox.explain.movement import total_norm
 from glassbox.explain.table import Row, Table
+from glassbox.explain.tensor import batch_tensors
 from glassbox.replay.audit import Audit
 from glassbox.replay.chain import links
 from glassbox.replay.check import Check, Grade
+from glassbox.replay.compare import dense
 from glassbox.replay.rule import LOSSES, rule_for
 
 COLUMNS = ("framework line", "the mechanics", "this step's numbers", "by hand vs torch")
@@ -28,6 +30,10 @@ def step_table(audit: Audit, sample: int = 0) -> Table:
     Raises:
         BadInput: The batch has no such row.
     """
+    rows_of = (len(tensor) for tensor in batch_tensors(audit.step.batch).values() if tensor.dim() > 0)
+    count = next(rows_of, 1)
+    if not 0 <= sample < count:
+        raise BadInput(f"sample={sample}: the batch has {count} rows, 0 to {count - 1}")
     calls = named(audit.calls)
     rows = [_clear(audit), *_forward(calls, sample), _loss(audit), *_backward(audit, calls, sample), _still(audit)]
     if audit.clipping is not None:
@@ -37,7 +43,7 @@ def step_table(audit: Audit, sample: int = 0) -> Table:
 
 
 def number(value: Tensor, sample: int = 0) -> str:
-    """Return one number of a tensor with its place: of row `sample`, the first.
+    """Return one number of a tensor with its place: of row `sample`, the first; of row 0 where there is no such row.
 
     Args:
         value: Any shape.
@@ -50,7 +56,9 @@ def number(value: Tensor, sample: int = 0) -> str:
     """
     if value.dim() == 0:
         return f" = {float(value):.6f}"
-    place = (sample, *[0] * (value.dim() - 1))
+    if value.numel() == 0:
+        return " has no numbers"
+    place = (sample if sample < len(value) else 0, *[0] * (value.dim() - 1))
     return f"[{','.join(map(str, place))}] = {float(value[place]):+.6f}"
 
 
@@ -79,8 +87,6 @@ def _forward(calls: Sequence[Named], sample: int) -> Iterator[Row]:
     """Yield a row per call of a layer."""
     for name in calls:
         output = name.call.output
-        if output is not None and output.dim() > 0 and not 0 <= sample < len(output):
-            raise BadInput(f"sample={sample}: the batch has {len(output)} rows, 0 to {len(output) - 1}")
         told = "no tensor" if output is None else name.output + number(output, sample)
         yield Row((name.line, name.forward or type(name.call.module).__name__, told), name.call.check)
 
@@ -103,7 +109,7 @@ def _backward(audit: Audit, calls: Sequence[Named], sample: int) -> Iterator[Row
             yield Row((line, formula, number_of))
             continue
         gradient = audit.step.gradients.get(name)
-        shown = f"{name} has no gradient" if gradient is None else f"{name}.grad{number(gradient)}"
+        shown = f"{name} has no gradient" if gradient is None else f"{name}.grad{number(dense(gradient))}"
         yield Row((line, formula, shown), audit.gradients[name])
     rest = {name: audit.gradients[name] for name, _, _ in chain[MOST:] if name}
     if rest:

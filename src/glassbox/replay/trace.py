@@ -151,7 +151,19 @@ def call_training_step(module: Any, arguments: tuple[Any, ...]) -> Tensor | None
         tensor(3.)
     """
     with torch.enable_grad(), redirect_stdout(io.StringIO()):
-        output = module.training_step(*arguments)
+        return loss_of(module.training_step(*arguments))
+
+
+def loss_of(output: Any) -> Tensor | None:
+    """Return the loss in what `training_step` returned: that itself, or what a mapping has as `loss`; else None.
+
+    Args:
+        output: A tensor, a mapping or None.
+
+    Example:
+        >>> loss_of({"loss": torch.tensor(0.5), "rows": 3}), loss_of(None)
+        (tensor(0.5000), None)
+    """
     loss = output.get("loss") if isinstance(output, Mapping) else output
     return loss if isinstance(loss, Tensor) else None
 

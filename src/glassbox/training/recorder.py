@@ -14,6 +14,7 @@ from torch.optim import Optimizer
 from glassbox.errors import BadInput
 from glassbox.replay.rng import capture
 from glassbox.replay.step import Named, Step
+from glassbox.replay.trace import loss_of
 from glassbox.training.snapshot import snapshot
 
 When = Callable[[pl.Trainer, int], bool]
@@ -194,8 +195,8 @@ class _Recording:
             self.step.refused = "the optimizer runs training_step several times in one step"
         self.events.append("loss = training_step(batch)")
         output = method(*args, **kwargs)
-        loss = output.get("loss") if isinstance(output, dict) else output
-        self.step.loss = loss.detach().clone() if isinstance(loss, Tensor) else None
+        loss = loss_of(output)
+        self.step.loss = None if loss is None else loss.detach().clone()
         return output
 
     def _backward(self, method: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
