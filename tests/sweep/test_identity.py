@@ -45,6 +45,10 @@ IN = {
 OUT = {
     "study": "another",
     "rerun": "outputs/runs/x",
+    "fail_fast": True,
+    "force": True,
+    "retry_diverged": True,
+    "launcher.executor": "joblib",
     "tags": ["a"],
     "notes": "b",
     "logger._target_": None,
