@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from glassbox.config.compose import composed, task_values
-from glassbox.config.job import execute, prepare
+from glassbox.config.job import execute, open_record, prepare
 from glassbox.config.place import CONF, ROOT
 from glassbox.errors import BadInput
 from glassbox.tracking.metrics_csv import read
@@ -81,7 +81,9 @@ def test_it_is_built_and_run_where_it_can_be(name, outputs):
         assert job.trainer.world_size == 2
         return  # run by test_two_processes_make_one_run
     folder = outputs / "runs" / "one"
-    outcome = execute(job, folder, root=ROOT, overrides=[], hydra={}, command=[])
+    outcome = execute(
+        job, open_record(values, values, job.identity, folder, root=ROOT, overrides=[], hydra={}, command=[])
+    )
     assert outcome.status == Record.read(folder)["status"] == "finished"
     assert (folder / "metrics.csv").exists() == (name != "logger/none")
     assert bool(list(folder.glob("events.out.tfevents*"))) == (name == "logger/tensorboard")

@@ -112,4 +112,4 @@ def test_built_objects_equal_those_made_by_hand():
 def test_every_group_of_conf_is_known():
     from glassbox.config.schema import GROUPS
 
-    assert set(ACCEPTS) == set(GROUPS)
+    assert set(ACCEPTS) == set(GROUPS) - {"launcher"}  # whose executor is no class of torch or Lightning

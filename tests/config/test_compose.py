@@ -6,9 +6,10 @@ import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
-from glassbox.config.compose import check_hydra, composed, jobs_to_check, task_values
-from glassbox.config.entry import register_resolvers
+from glassbox.config.compose import check_hydra, composed, task_values
+from glassbox.config.grid import Grid
 from glassbox.config.place import CONF
+from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import check
 from glassbox.errors import BadInput
 
@@ -55,12 +56,12 @@ def test_composes_as_hydra_does(conf, overrides):
     ],
 )
 def test_of_a_sweep_the_first_value_is_composed(conf, sweep, first):
-    (job, *_) = jobs_to_check([sweep])
+    (job, *_) = Grid.of({}, [sweep]).samples()
     assert task(composed(conf, "train", job)) == task(composed(conf, "train", [first]))
 
 
 def test_every_value_of_every_sweep_is_checked_once():
-    jobs = jobs_to_check(["lr=1,2,3", "optimizer=adam,sgd", "name=x"])
+    jobs = Grid.of({}, ["lr=1,2,3", "optimizer=adam,sgd", "name=x"]).samples()
     assert jobs[0] == ["lr=1", "optimizer=adam", "name=x"]
     assert len(jobs) == 1 + 2 + 1
     assert {job[0] for job in jobs} == {"lr=1", "lr=2", "lr=3"}

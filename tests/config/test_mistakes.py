@@ -161,11 +161,16 @@ LENGTH = "must be left out; the length of a run is max_epochs"
 # What used to be found in the middle of a run, or not at all.
 LATE = {
     "-m lr=0.1,-1": f"lr=-1: {LR}",
-    "-m batch_size=32,5000": "batch_size=5000: larger than the 341 training rows; use 341 or less",
     "-m optimizer=adam,adma": "optimizer=adma: no such option, did you mean 'adam'? "
     "(optimizer has adam, adamw, momentum, nesterov, rmsprop, sgd)",
-    "-m study=a,b/c": f"study=b/c: {STUDY}",
-    "-m lr=interval(0,1)": "lr=interval(0,1): this sweeper needs values; list them, as in lr=0.1,0.2",
+    "-m study=a,b": "study: a multirun has one; give it one value",
+    "-m study=b/c": f"study=b/c: {STUDY}",
+    "-m study=..": f"study=..: {STUDY}",
+    f"-m study={'x' * 300}": f"study={'x' * 300}: {STUDY}",
+    "-m seed=range(0,0)": "seed=range(0,0): an empty sweep: there is no value in it",
+    "-m launcher=joblib,ray": "launcher: a multirun has one; give it one value",
+    "-m hydra/sweeper=basic": "hydra/sweeper=basic: it forgets what has run; leave it out",
+    "-m lr=interval(0,1)": "lr: this sweeper needs values; list them, as in lr=0.1,0.2",
     "-m optimizer=glob(*)": "optimizer=glob(*): name the options, as in optimizer=sgd,adam",
     "trainer=cpu trainer.devices=7": "trainer.devices=7: several devices need trainer=ddp",
     "~optimizer": "~optimizer: a run needs 'optimizer'; choose another value or option",

@@ -91,7 +91,7 @@ def run(count: int = 5) -> bool:
     import torch
 
     from glassbox.bench.rival import raw_run
-    from glassbox.config.job import execute, prepare
+    from glassbox.config.job import execute, open_record, prepare
     from glassbox.tracking.name import run_name
 
     _quiet()
@@ -106,11 +106,17 @@ def run(count: int = 5) -> bool:
         raw = Path(name) / "raw"
         raw.mkdir()
 
+        def one(folder: Path) -> object:
+            job = prepare(values, values)
+            return execute(
+                job, open_record(values, values, job.identity, folder, root=ROOT, overrides=[], hydra={}, command=[])
+            )
+
         def ours() -> Callable[[], object]:
             """The default job as scripts/train.py does it, from its config to its picture."""
             folder = Path(name) / "bench" / run_name([])
             folder.mkdir(parents=True)
-            return lambda: execute(prepare(values, values), folder, root=ROOT, overrides=[], hydra={}, command=[])
+            return lambda: one(folder)
 
         taken = rounds(
             {

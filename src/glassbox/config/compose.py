@@ -1,20 +1,23 @@
 """Compose a config as Hydra's main will, but first: so that a mistake is told before any folder exists."""
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
 from hydra import compose, initialize_config_dir
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Glob, Override
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
+from glassbox.config.grid import Grid, parse
 from glassbox.config.plain import resolved
 from glassbox.config.schema import DIALS, GROUPS, did_you_mean
+from glassbox.config.spec import Composer, live
 from glassbox.errors import BadInput
 
 # What logging may be told to make: its own handlers, formatters and filters, and the streams of the terminal.
@@ -41,7 +44,7 @@ def composed(conf: Path, name: str, overrides: list[str], *, extra: str | None =
     Raises:
         BadInput: Hydra cannot compose it; the message names the override, and the spelling that was probably meant.
     """
-    parsed = [_parse(text) for text in overrides]
+    parsed = [parse(text) for text in overrides]
     for override in parsed:
         if override.is_delete() and override.key_or_group in (*DIALS, *GROUPS):
             raise BadInput(
@@ -64,27 +67,44 @@ def composed(conf: Path, name: str, overrides: list[str], *, extra: str | None =
             raise BadInput(_one_line(f"{error} {error.__cause__ or ''}")) from error
 
 
-def jobs_to_check(overrides: list[str]) -> list[list[str]]:
-    """Return jobs of a multirun in which every value of every sweep stands once: not their product, but their sum.
+def check_jobs(
+    conf: Path, name: str, grid: Grid, look: Callable[[DictConfig], None], *, extra: str | None = None
+) -> None:
+    """Compose a job with each value of a grid and look at its config, and tell every mistake at once.
 
     Args:
-        overrides: Hydra overrides, some of several values.
-
-    Returns:
-        The overrides of the first job, then those of one job per further value.
+        conf: The folder of configs.
+        name: The primary config.
+        grid: The values.
+        look: Called with each config; raises BadInput.
+        extra: One more folder of configs.
 
     Raises:
-        BadInput: An override cannot be read, or its values cannot be listed.
-
-    Example:
-        >>> jobs_to_check(["lr=1,2", "seed=0,1", "model=mlp"])
-        [['lr=1', 'seed=0', 'model=mlp'], ['lr=2', 'seed=0', 'model=mlp'], ['lr=1', 'seed=1', 'model=mlp']]
+        BadInput: Some cannot be used; one line each.
     """
-    values = [_values(_parse(text)) for text in overrides]
-    first = [texts[0] for texts in values]
-    return [first] + [
-        [*first[:place], text, *first[place + 1 :]] for place, texts in enumerate(values) for text in texts[1:]
-    ]
+    wrong: dict[str, None] = {}
+    more = [] if extra is None else [f"hydra.searchpath=[file://{Path(extra).absolute()}]"]
+    with _hydra(conf):
+        loader = GlobalHydra.instance().config_loader()
+        composer = Composer(loader, loader.load_configuration(name, more, run_mode=RunMode.RUN))
+        while True:
+            before = len(wrong)
+            for overrides in grid.samples():
+                try:
+                    with live(composer.spec(overrides, 0)) as found:
+                        look(found.task)
+                except BadInput as error:
+                    wrong[str(error)] = None
+                except (HydraException, OmegaConfBaseException):
+                    try:
+                        composed(conf, name, overrides, extra=extra)
+                    except BadInput as error:
+                        wrong[str(error)] = None
+            if len(wrong) == before:
+                break
+            grid = grid.without(wrong)  # a mistake may hide another one
+    if wrong:
+        raise BadInput("\n".join(wrong))
 
 
 def task_values(cfg: DictConfig) -> dict[str, Any]:
@@ -125,6 +145,8 @@ def check_hydra(cfg: DictConfig) -> None:
             raise BadInput(f"{where}={value}: only ext://sys.stdout and ext://sys.stderr may be named here")
     hydra = OmegaConf.to_container(cfg.hydra, resolve=False)
     assert isinstance(hydra, dict)
+    if hydra["sweeper"]["_target_"].startswith("hydra._internal."):
+        raise BadInput("hydra/sweeper=basic: it forgets what has run; leave it out")
     for key, ours in OURS.items():
         group, _, name = key.partition(".")
         if hydra[group][name] != ours:
@@ -134,7 +156,7 @@ def check_hydra(cfg: DictConfig) -> None:
         raise BadInput(f"{where}: leave it out; a run keeps its config in .hydra/, with secrets masked")
     if hydra["job"]["chdir"]:
         raise BadInput("hydra.job.chdir=true: not used here; a run writes into its own folder anyway")
-    if hydra["mode"] is not None:
+    if any(text.startswith("hydra.mode=") for text in hydra["overrides"]["hydra"]):  # a sweep file may set it
         raise BadInput(f"hydra.mode={cfg.hydra.mode.name}: add -m for several runs, leave it out for one")
 
 
@@ -143,29 +165,6 @@ def _hydra(conf: Path) -> AbstractContextManager[None]:
 
     GlobalHydra.instance().clear()
     return initialize_config_dir(str(conf), version_base="1.3", job_name="train")
-
-
-def _parse(text: str) -> Override:
-    hint = "write key=value, and quote a value that holds spaces, commas or brackets: 'key=\"a, b\"'"
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException as error:
-        raise BadInput(f"Cannot read the override '{text}': {hint}") from error
-    if not isinstance(override.key_or_group, str) or text.startswith("="):
-        raise BadInput(f"Cannot read the override '{text}': {hint}")
-    return override
-
-
-def _values(override: Override) -> list[str]:
-    """Return an override of several values as one override per value."""
-    text = override.input_line or ""
-    if not override.is_sweep_override():
-        return [text]
-    if override.is_interval_sweep():
-        raise BadInput(f"{text}: this sweeper needs values; list them, as in lr=0.1,0.2")
-    if isinstance(override.value(), Glob):
-        raise BadInput(f"{text}: name the options, as in optimizer=sgd,adam")
-    return [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
 
 
 def _diagnose(conf: Path, name: str, overrides: list[Override]) -> None:

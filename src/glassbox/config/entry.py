@@ -12,17 +12,21 @@ from typing import Any
 import hydra
 from hydra._internal.utils import get_args_parser
 from hydra.core.hydra_config import HydraConfig
-from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 
 from glassbox.config.build import check_targets
-from glassbox.config.compose import check_hydra, composed, jobs_to_check, task_values
-from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside, outputs
+from glassbox.config.compose import check_hydra, check_jobs, composed, task_values
+from glassbox.config.grid import Grid
+from glassbox.config.grid import parse as parse_override
+from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
 from glassbox.config.plain import resolved, writable
+from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import check
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError
-from glassbox.tracking.name import run_name, study_name, with_new_tail
+from glassbox.sweep.identity import identity
+from glassbox.tracking.name import study_name, with_new_tail
 
 
 class Train:
@@ -44,23 +48,18 @@ class Train:
         """Do what the command line asks for and return the exit code."""
         keep_caches_inside()
         register_resolvers()
-        if self.args.multirun and not any(text.startswith("study=") for text in self.overrides):
-            self.overrides.append(f"study={study_name()}")
         if not only_shows(self.args):
             self._check()
         elif not self.args.multirun:
             composed(CONF, "train", self.overrides, extra=self.args.config_dir)
         sys.argv = [sys.argv[0], *flags(self.args), *self.overrides]
-        try:
-            hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
-        finally:
-            self._forget_multirun()
+        hydra.main(version_base="1.3", config_path=str(CONF), config_name="train")(self.task)()
         if self.error is not None:
             raise self.error
         return self.exit_code
 
     def task(self, cfg: DictConfig) -> float | None:
-        """Do one job: the task function that Hydra calls.
+        """Do one job: the task function that Hydra calls, in this process or, in a multirun, in another one.
 
         Args:
             cfg: The composed config of the job.
@@ -68,75 +67,124 @@ class Train:
         Returns:
             The monitored metric of the best checkpoint, for a sweeper.
         """
+        if self.args.multirun:
+            return self._one_of_many(cfg)
         try:
             return self._run(cfg)
         except GlassboxError as error:
-            if not self.args.multirun:
-                self.error = error
-                return None
-            print(f"Error: {error}", file=sys.stderr)  # one job of several: the others go on
-            self.exit_code = 1
+            self.error = error
             return None
 
     def _run(self, cfg: DictConfig) -> float | None:
-        from glassbox.config.job import execute, prepare
+        """Do the one job of a single run."""
+        from glassbox.config.job import execute, open_record, prepare
         from glassbox.training.summary import print_summary
 
         job, self.job = self.job, None
         if job is None:
             job = prepare(resolved(cfg), writable(cfg))
-        settings = HydraConfig.get()
-        folder = Path(settings.runtime.output_dir)
-        # Unresolved: an override may name an environment variable.
-        hydra_node: Any = OmegaConf.to_container(settings, resolve=False, enum_to_str=True)
+        folder = Path(HydraConfig.get().runtime.output_dir)
         try:
-            outcome = execute(
-                job,
-                folder,
-                root=ROOT,
-                overrides=hydra_node["overrides"]["task"],
-                hydra={"hydra": hydra_node},
-                command=self.command,
-            )
+            record = open_record(job.values, job.config, job.identity, folder, command=self.command, **_from_hydra())
+            outcome = execute(job, record)
         except Exception:
             print(f"Failed: {folder} (run.json says why, train.log has the traceback)", file=sys.stderr)
             raise
-        print_summary(outcome, folder, job.values, root=ROOT, one_of_many=self.args.multirun)
-        if not self.args.multirun or outcome.status == "interrupted":
-            self.exit_code = outcome.exit_code
+        print_summary(outcome, folder, job.values, root=ROOT)
+        self.exit_code = outcome.exit_code
         if outcome.status == "interrupted":
             raise SystemExit(outcome.exit_code)
         return outcome.best.get(job.values["monitor"])
 
+    def _one_of_many(self, cfg: DictConfig) -> float | None:
+        """Do one job of a multirun; its record is there before anything can fail, and says how it ended.
+
+        Raises:
+            Exception: Whatever the job raised.
+            SystemExit: It was interrupted.
+        """
+        from glassbox.config.job import data_digest, execute, open_record, prepare
+
+        values, config = resolved(cfg), writable(cfg)
+        folder = Path(HydraConfig.get().runtime.output_dir)
+        if (folder / "run.json").exists():  # a cluster has started this job before
+            folder = folder.with_name(with_new_tail(folder.name))
+        record = open_record(
+            values,
+            config,
+            identity(values, data_digest(values)),
+            folder,
+            command=self.command,
+            launcher=values["launcher"]["executor"],
+            number=HydraConfig.get().job.num,
+            **_from_hydra(),
+        )
+        try:
+            job = prepare(values, config)
+        except (Exception, SystemExit) as error:
+            told = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else str(error)
+            kind = "" if isinstance(error, GlassboxError | SystemExit) else f"{type(error).__name__}: "
+            record.finish("failed", reason=kind + " ".join(told.split()), exit_code=1)
+            raise
+        outcome = execute(job, record)
+        if outcome.status == "interrupted":
+            raise SystemExit(outcome.exit_code)
+        if outcome.status == "failed":
+            raise GlassboxError(f"{folder}: {outcome.reason}")
+        return outcome.best.get(values["monitor"])
+
     def _check(self) -> None:
         """Check the whole command before any folder exists; a single run is built here, too."""
-        for overrides in jobs_to_check(self.overrides) if self.args.multirun else [self.overrides]:
-            cfg = composed(CONF, "train", overrides, extra=self.args.config_dir)
-            check_hydra(cfg)
+        if self.args.multirun or any(key == "sweep" for key in keys(self.overrides)):
+            self._check_many()
+            return
+        cfg = composed(CONF, "train", self.overrides, extra=self.args.config_dir)
+        if cfg.hydra.mode is RunMode.MULTIRUN:
+            self._check_many()
+            return
+        check_hydra(cfg)
+        values = task_values(cfg)
+        cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
+        if values.get("rerun") is not None:
+            cfg, values = self._rerun(cfg)
+        check(values)  # `prepare` checks the same, but only after torch has been imported
+        check_targets(values)
+        check_writable()
+        from glassbox.config.job import prepare
+
+        self.job = prepare(values, writable(cfg))
+
+    def _check_many(self) -> None:
+        """Check every value of a multirun, as far as it can be without building; the sweep builds each one later."""
+        self.args.multirun = True
+        grid = Grid.of({}, self.overrides)
+        for key in ("study", "launcher"):
+            if key in grid.axes:
+                raise BadInput(f"{key}: a multirun has one; give it one value")
+
+        def look(cfg: DictConfig) -> None:
             values = task_values(cfg)
-            cfg = OmegaConf.masked_copy(cfg, [str(key) for key in cfg if key != "hydra"])
-            if values.get("rerun") is not None:
-                cfg, values = self._rerun(cfg)
-            check(values)  # `prepare` checks the same, but only after torch has been imported
+            check(values)
             check_targets(values)
-            check_writable()
-            from glassbox.config.job import prepare
 
-            self.job = prepare(values, writable(cfg))
-        if self.args.multirun:
-            self.job = None  # built again by each job
-
-    def _forget_multirun(self) -> None:
-        """Remove Hydra's own copy of the config of a multirun: each run has its own, and this one shows secrets."""
-        for study in (text.partition("=")[2] for text in self.overrides if text.startswith("study=")):
-            if self.args.multirun:
-                (outputs() / study / "multirun.yaml").unlink(missing_ok=True)
+        try:
+            cfg = composed(CONF, "train", grid.samples()[0], extra=self.args.config_dir)
+        except BadInput:
+            check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)  # it names every mistake
+            raise
+        check_hydra(cfg)
+        grid.check_listed()
+        if cfg.rerun is not None:
+            raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
+        if cfg.study == "runs" and "study" not in keys(self.overrides):
+            self.overrides.append(f"study={study_name()}")
+        grid = Grid.of(cfg.hydra.sweeper.get("params") or {}, self.overrides)
+        check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)
+        check_writable()
 
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
         from glassbox.config.rerun import rerun_config
 
-        if self.args.multirun:
-            raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if not isinstance(cfg.rerun, str):
             raise BadInput(f"rerun={cfg.rerun}: must be a run folder, outputs/<study>/<run>")
         named = [key for key in keys(self.overrides) if key != "rerun"]
@@ -185,8 +233,7 @@ def keys(overrides: list[str]) -> list[str]:
         >>> keys(["lr=0.1", "+model.hidden=3", "optimizer=adam", "hydra.job.name=a"])
         ['lr', 'model.hidden', 'optimizer']
     """
-    parser = OverridesParser.create()
-    named = [parser.parse_override(text).key_or_group for text in overrides]
+    named = [parse_override(text).key_or_group for text in overrides]
     return [key for key in named if key.partition(".")[0].partition("/")[0] != "hydra"]
 
 
@@ -200,16 +247,8 @@ def flags(args: argparse.Namespace) -> list[str]:
     return words
 
 
-def register_resolvers() -> None:
-    """Register the resolvers that conf/hydra/run.yaml uses for the run folder."""
-    OmegaConf.register_new_resolver("glassbox.outputs", lambda: str(outputs()), replace=True)
-    OmegaConf.register_new_resolver("glassbox.run_name", _run_name, replace=True)
-
-
-def _run_name(overrides: Any) -> str:
-    texts = [str(text) for text in overrides]
-    for text in texts:
-        key, _, value = text.partition("=")
-        if key == "rerun" and value not in ("", "null"):
-            return with_new_tail(Path(value).name)
-    return run_name(texts)
+def _from_hydra() -> dict[str, Any]:
+    """Return what a record takes from Hydra: the overrides and Hydra's own config, both unresolved."""
+    # An override may name an environment variable.
+    node: Any = OmegaConf.to_container(HydraConfig.get(), resolve=False, enum_to_str=True)
+    return {"root": ROOT, "overrides": node["overrides"]["task"], "hydra": {"hydra": node}}

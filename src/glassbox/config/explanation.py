@@ -13,9 +13,10 @@ from omegaconf import DictConfig, OmegaConf
 
 from glassbox.config.build import check_targets
 from glassbox.config.compose import check_hydra, composed, task_values
-from glassbox.config.entry import flags, keys, only_shows, parse, register_resolvers
+from glassbox.config.entry import flags, keys, only_shows, parse
 from glassbox.config.place import CONF, keep_caches_inside, outputs
 from glassbox.config.plain import resolved, writable
+from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import NATURAL, TEXT, Rule, check, show
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput

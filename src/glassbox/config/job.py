@@ -13,6 +13,7 @@ from glassbox.config.schema import check, check_monitors
 from glassbox.sweep.identity import identity
 
 if TYPE_CHECKING:
+    from glassbox.tracking.record import Record
     from glassbox.tracking.tracker import Tracker
     from glassbox.training.curves import Curves
     from glassbox.training.run import Outcome
@@ -73,62 +74,81 @@ def prepare(values: Mapping[str, Any], config: Mapping[str, Any]) -> Job:
     return Job(values, config, identity(values, digest), datamodule, module, trainer, curves)
 
 
-def execute(
-    job: Job,
+def open_record(
+    values: Mapping[str, Any],
+    config: Mapping[str, Any],
+    identity: str,
     folder: Path,
     *,
     root: Path,
     overrides: Sequence[str],
     hydra: Mapping[str, Any],
     command: Sequence[str],
-) -> "Outcome":
-    """Do a job in its run folder.
+    launcher: str | None = None,
+    number: int | None = None,
+) -> "Record":
+    """Write the record of a job that begins now, and its config.
 
     Args:
-        job: What `prepare` returned.
+        values: The config with every interpolation resolved.
+        config: The config as it may be written down.
+        identity: The hash of what determines the run's numbers.
         folder: The run folder.
         root: The project's folder.
         overrides: The overrides that led to the config.
         hydra: Hydra's own config.
         command: The command, word by word.
-
-    Returns:
-        How the run ended.
+        launcher: What started it in a multirun.
+        number: Its number there.
     """
     from glassbox.tracking.record import Record
     from glassbox.tracking.secret import mask_command
-    from glassbox.training.run import run
-    from glassbox.training.trainer import place, seed_all
 
-    values = job.values
-    record = Record.create(
+    return Record.create(
         folder,
         study=values["study"],
         name=folder.name,
-        identity=job.identity,
+        identity=identity,
         files={
-            ".hydra/config.yaml": to_yaml(job.config),
+            ".hydra/config.yaml": to_yaml(config),
             ".hydra/overrides.yaml": to_yaml(mask_command(overrides)),
             ".hydra/hydra.yaml": to_yaml(hydra),
         },
         command=list(command),
         seeds={"seed": values["seed"], "data.seed": values["data"].get("seed")},
-        device=str(job.trainer.strategy.root_device),
-        launcher=None,
-        tags=job.config["tags"],
-        notes=job.config["notes"],
+        device=None,
+        launcher=launcher,
+        number=number,
+        tags=config["tags"],
+        notes=config["notes"],
         root=root,
         wandb_run_id=folder.name if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
     )
+
+
+def execute(job: Job, record: "Record") -> "Outcome":
+    """Do a job in its run folder.
+
+    Args:
+        job: What `prepare` returned.
+        record: What `open_record` returned.
+
+    Returns:
+        How the run ended.
+    """
+    from glassbox.training.run import run
+    from glassbox.training.trainer import place, seed_all
+
+    record.update(device=str(job.trainer.strategy.root_device))
     try:
-        trackers = start_trackers(job, folder)
+        trackers = start_trackers(job, record.folder)
     except Exception as error:
         record.finish("failed", reason=" ".join(str(error).split()), exit_code=getattr(error, "exit_code", 1))
         raise
     job.curves.trackers = list(trackers)
     job.curves.beat = record.beat
-    place(job.trainer, folder)
-    seed_all(values["seed"])
+    place(job.trainer, record.folder)
+    seed_all(job.values["seed"])
     return run(job.trainer, job.module, job.datamodule, job.curves, record, trackers)
 
 

@@ -1,9 +1,13 @@
 """A config as plain containers: once with every value, once in the form that may be written down."""
 
 from collections.abc import Mapping, Sequence
+from enum import Enum
+from functools import cache
 from typing import Any, cast
 
+import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf._utils import get_omega_conf_dumper
 from omegaconf.resolvers import oc
 
 from glassbox.tracking.secret import mask
@@ -59,7 +63,42 @@ def to_yaml(content: Mapping[str, Any] | Sequence[Any]) -> str:
         notes: '1e-3'
         api_key: '***'
     """
-    return OmegaConf.to_yaml(OmegaConf.create(mask(content)))
+    return dump(mask(content))
+
+
+def dump(content: Mapping[str, Any] | Sequence[Any]) -> str:
+    """Write plain containers as YAML, as OmegaConf.to_yaml writes them, with libyaml where it is at hand.
+
+    Args:
+        content: Dicts, lists and leaves.
+
+    Example:
+        >>> print(dump({"lr": 0.001, "name": "1e-3", "tags": []}), end="")
+        lr: 0.001
+        name: '1e-3'
+        tags: []
+    """
+    text: str = yaml.dump(
+        content, Dumper=_dumper(), default_flow_style=False, allow_unicode=True, sort_keys=False, indent=2
+    )
+    return text
+
+
+@cache
+def _dumper() -> Any:
+    """Return a dumper with OmegaConf's rule for which texts need quotes."""
+    theirs = get_omega_conf_dumper()
+
+    class Dumper(getattr(yaml, "CSafeDumper", yaml.SafeDumper)):  # type: ignore[misc]
+        """OmegaConf's dumper, in C."""
+
+        def ignore_aliases(self, data: Any) -> bool:
+            """Write everything out: two equal lists are two lists."""
+            return True
+
+    Dumper.add_representer(str, lambda self, text: theirs.str_representer(self, text))
+    Dumper.add_multi_representer(Enum, lambda self, item: self.represent_data(item.name))
+    return Dumper
 
 
 def _unresolved(*arguments: Any) -> str:

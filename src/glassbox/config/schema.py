@@ -58,6 +58,8 @@ NATURAL = Rule(lambda v: _is_int(v) and v >= 0, "a whole number ≥ 0")
 SEED = Rule(lambda v: _is_int(v) and 0 <= v <= SEED_MAX, f"a whole number from 0 to {SEED_MAX}")
 TEXT = Rule(lambda v: v is None or isinstance(v, str), "text or null")
 
+SWITCH = Rule(lambda v: isinstance(v, bool), "true or false")
+
 RULES: dict[str, Rule] = {
     "lr": Rule(lambda v: _is_number(v) and v > 0, "a finite number > 0"),
     "seed": SEED,
@@ -71,6 +73,9 @@ RULES: dict[str, Rule] = {
     "monitor": Rule(lambda v: isinstance(v, str) and bool(v), "a metric key such as val/loss"),
     "mode": Rule(lambda v: v in ("min", "max"), "min or max"),
     "rerun": TEXT,
+    "fail_fast": SWITCH,
+    "force": SWITCH,
+    "retry_diverged": SWITCH,
     "notes": TEXT,
     "tags": Rule(lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), "a list of words"),
     "data.seed": SEED,
@@ -95,7 +100,7 @@ RULES: dict[str, Rule] = {
 
 # The keys that a config has at the top, besides the groups.
 DIALS = tuple(key for key in RULES if "." not in key)
-GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "trainer", "logger", "callbacks")
+GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "trainer", "logger", "callbacks", "launcher")
 
 # The keys in groups that a run cannot do without.
 NEEDED = ("loss.task", "data._target_", "model._target_", "loss._target_", "optimizer._target_", "trainer._target_")
@@ -171,7 +176,7 @@ def did_you_mean(word: str, options: Iterable[str]) -> str:
         >>> did_you_mean("adm", ["adam", "sgd"])
         ", did you mean 'adam'?"
     """
-    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.5)
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.55)
     return f", did you mean '{near[0]}'?" if near else ""
 
 

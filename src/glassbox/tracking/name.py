@@ -12,7 +12,7 @@ LONGEST = 80
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks", "experiment", "debug")
 # What changes no number is no part of a name.
 SILENT = re.compile(
-    r"(study|tags|notes|rerun|logger|hydra|trainer\.(accelerator|devices|strategy|num_nodes)|trainer$|local)\b.*"
+    r"(study|tags|notes|rerun|fail_fast|force|retry_diverged|launcher|sweep|logger|hydra|trainer\.(accelerator|devices|strategy|num_nodes)|trainer$|local)\b.*"
 )
 
 
@@ -69,6 +69,17 @@ def tail() -> str:
         6
     """
     return "".join(secrets.choice(ALPHABET) for _ in range(TAIL))
+
+
+def shown_path(folder: Path) -> Path:
+    """Return a path relative to the working directory where it lies below it, else as it is.
+
+    Example:
+        >>> shown_path(Path.cwd() / "outputs" / "demo").as_posix(), shown_path(Path("/elsewhere")).as_posix()
+        ('outputs/demo', '/elsewhere')
+    """
+    here = Path.cwd()
+    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _word(override: str) -> str:

@@ -55,11 +55,12 @@ class Record:
         files: Mapping[str, str],
         command: list[str],
         seeds: dict[str, Any],
-        device: str,
+        device: str | None,
         launcher: str | None,
         tags: list[str],
         notes: str | None,
         root: Path,
+        number: int | None = None,
         wandb_run_id: str | None = None,
     ) -> "Record":
         """Write the record of a run that begins now.
@@ -72,11 +73,12 @@ class Record:
             files: More files of the folder, name → text, such as `.hydra/config.yaml`.
             command: The command, word by word.
             seeds: Name → seed.
-            device: The first device.
+            device: The first device; None as long as it is not known.
             launcher: What started it in a multirun.
             tags: Words of the user's.
             notes: A text of the user's.
             root: The project's folder, whose git state is recorded.
+            number: Its number in the multirun.
             wandb_run_id: The id of its W&B run.
 
         Returns:
@@ -104,6 +106,7 @@ class Record:
             "seeds": seeds,
             "device": device,
             "launcher": launcher,
+            "number": number,
             "batched": False,
             "best": {},
             "final": {},

@@ -9,6 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from glassbox.tracking.name import shown_path
 from glassbox.training.run import Outcome, best_checkpoint
 
 
@@ -49,17 +50,6 @@ def print_summary(
     console.print()
     for what, command in _next(outcome, shown, values, shown_path(root / "scripts")):
         console.print(f"[dim]{what:<10}[/dim]{escape(command)}")
-
-
-def shown_path(folder: Path) -> Path:
-    """Return a path relative to the working directory where it lies below it, else as it is.
-
-    Example:
-        >>> shown_path(Path.cwd() / "outputs" / "demo").as_posix(), shown_path(Path("/elsewhere")).as_posix()
-        ('outputs/demo', '/elsewhere')
-    """
-    here = Path.cwd()
-    return folder.relative_to(here) if folder.is_relative_to(here) else folder
 
 
 def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:

@@ -45,6 +45,8 @@ def hush() -> None:
         logger.propagate = True
     # Lightning 2.6 with torch 2.13: a deprecation between the two of them (2026-11).
     warnings.filterwarnings("ignore", r"`isinstance\(treespec, LeafSpec\)` is deprecated")
+    # On a machine that belongs to a Slurm cluster, where one process is all that is wanted.
+    warnings.filterwarnings("ignore", r"The `srun` command is available on your system but is not used")
     # Before the first validation there is nothing to monitor yet; once it has run, a missing key is an error.
     warnings.filterwarnings("ignore", r"`ModelCheckpoint\(monitor=.*could not find the monitored key")
 

@@ -1,0 +1,363 @@
+"""The jobs of one sweep: check them, run those that the study does not know yet, and tell how all of them ended."""
+
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from hydra.core.config_loader import ConfigLoader
+from omegaconf import DictConfig
+
+from glassbox.config.job import data_digest, open_record
+from glassbox.config.place import ROOT, outputs
+from glassbox.config.plain import resolved, writable
+from glassbox.config.schema import show
+from glassbox.config.spec import Composer, Spec, live, plain
+from glassbox.config.work import Done
+from glassbox.errors import BadInput, GlassboxError
+from glassbox.sweep.border import Range, on_border
+from glassbox.sweep.executor import Lost
+from glassbox.sweep.identity import determining, identity
+from glassbox.sweep.study import Run, Study, clashes, constant_and_varied
+from glassbox.sweep.table import Tally, print_job, print_tally
+from glassbox.tracking.record import Record, git_state
+from glassbox.tracking.secret import mask, mask_command
+
+TERMINATED, INTERRUPTED = 143, 130
+
+
+@dataclass(frozen=True)
+class Result:
+    """How a job of a sweep ended.
+
+    Attributes:
+        status: `finished`, `pruned`, `diverged`, `failed` or `interrupted`.
+        value: The monitored metric of its best checkpoint; None if there is none.
+        folder: Its run folder.
+        reason: Why it did not finish.
+    """
+
+    status: str
+    value: float | None
+    folder: Path | None
+    reason: str | None
+
+
+@dataclass
+class Planned:
+    """A job of a sweep before it runs.
+
+    Attributes:
+        spec: The job.
+        identity: The hash of what determines its numbers.
+        flat: What determines its numbers, flat.
+    """
+
+    spec: Spec
+    identity: str
+    flat: Mapping[str, Any]
+
+
+class Multirun:
+    """One sweep of one study, from its first look at the run folders to its last line.
+
+    Args:
+        train: The call of scripts/train.py; it is told how the sweep ended.
+        config: The config of the multirun.
+        loader: Hydra's config loader.
+        launcher: Hydra's launcher, ours or another one.
+        axes: The keys that the sweep varies.
+        space: Key → the numbers that are tried, or the range that they are drawn from.
+        question: What the sweep asks.
+    """
+
+    def __init__(
+        self,
+        train: Any,
+        config: DictConfig,
+        loader: ConfigLoader,
+        launcher: Any,
+        *,
+        axes: Sequence[str] = (),
+        space: Mapping[str, Sequence[float] | Range] | None = None,
+        question: str | None = None,
+    ) -> None:
+        self._train = train
+        self._config = config
+        self._launcher = launcher
+        self._composer = Composer(loader, config)
+        self._axes = list(axes)
+        self._space = dict(space or {})
+        self._question = question
+        self._planned: dict[str, Planned] = {}
+        self._begun = self._stopped = False
+        self._digests: dict[tuple[str, int, int], str | None] = {}
+        self.folder = outputs() / str(config.study)
+        self.study = Study(self.folder)
+
+    def __enter__(self) -> "Multirun":
+        self._before = signal.signal(signal.SIGTERM, _leave)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
+        """Tell how the sweep ended; errors of ours and signals become an exit code, whatever else goes on."""
+        try:
+            if hasattr(self._launcher, "executor"):
+                self._launcher.executor.close()
+            if self._begun:
+                self._end()
+        finally:
+            self.study.release()
+            signal.signal(signal.SIGTERM, self._before)
+        if isinstance(error, KeyboardInterrupt):
+            self._train.exit_code = INTERRUPTED
+        elif isinstance(error, SystemExit):
+            self._train.exit_code = error.code if isinstance(error.code, int) else 1
+        elif isinstance(error, GlassboxError):
+            self._train.error = error
+        return isinstance(error, KeyboardInterrupt | SystemExit | GlassboxError)
+
+    def check(self, jobs: Sequence[Sequence[str]]) -> None:
+        """Take the study, and check jobs before the first one runs: do they belong to its question, can they be built.
+
+        Each value is built once, not each combination.
+
+        Args:
+            jobs: The overrides of each job.
+
+        Raises:
+            BadInput: Another sweep of the study runs; its earlier sweeps differ in a key; or values cannot be used, and
+                each of them is named.
+        """
+        self._take()
+        planned = [self._plan(job) for job in jobs]
+        constant, varied = constant_and_varied(plan.flat for plan in planned)
+        axes = sorted({*self._axes, *varied})
+        clash = clashes(constant, axes, self.study.sweeps())
+        if clash and not self._config.force:
+            key, (before, now) = next(iter(clash.items()))
+            raise BadInput(
+                f"study={self.folder.name}: its earlier sweeps have {key}={show(before)}, this one {key}={show(now)}, "
+                "and none varies it; choose another study=NAME, or add force=true"
+            )
+        axes = sorted({*axes, *clash})
+        known = self.study.by_identity()
+        seen: set[str] = set()
+        new = []
+        for plan in planned:
+            if plan.identity not in known and not seen.issuperset(plan.spec.overrides):
+                seen.update(plan.spec.overrides)
+                new.append(plan.spec)
+        wrong = dict.fromkeys(text for _, text in self._build_all(new) if isinstance(text, str))
+        if wrong:
+            raise BadInput("\n".join(wrong))
+        self._begin(constant, axes, len(jobs))
+
+    def run(self, jobs: Sequence[Sequence[str]], numbers: Sequence[int] | None = None) -> list[Result]:
+        """Run the jobs that the study has no result of.
+
+        Args:
+            jobs: The overrides of each job.
+            numbers: The number of each job; by default those that run are numbered on.
+
+        Returns:
+            How each of the jobs ended, now or earlier.
+        """
+        planned = [self._plan(job) for job in jobs]
+        known = self.study.by_identity()
+        todo: dict[str, Planned] = {}
+        for position, plan in enumerate(planned):
+            self._planned.setdefault(plan.identity, plan)
+            if plan.identity in todo or self._has_result(known.get(plan.identity)):
+                continue
+            number = self.study.next_number() + len(todo) if numbers is None else numbers[position]
+            todo[plan.identity] = replace_number(plan, number)
+        if numbers is None:
+            self._tell_plan(len(jobs), len({plan.identity for plan in planned}), len(todo))
+        self._launch(list(todo.values()))
+        self.study.refresh()
+        known = self.study.by_identity()
+        return [self._result(known.get(plan.identity)) for plan in planned]
+
+    def _take(self) -> None:
+        """Become the one sweep of the study, and see to what an earlier one has left."""
+        self.study.hold()
+        self.study.refresh()
+        for folder in self.study.mark_interrupted("basic"):
+            print(f"{folder.name}: its process ended without a word; marked as interrupted", file=sys.stderr)
+        for path in self.study.torn:
+            print(f"Warning: {path} cannot be read; its run counts as interrupted", file=sys.stderr)
+
+    def _plan(self, job: Sequence[str]) -> Planned:
+        spec = self._composer.spec(job, 0)
+        with live(spec) as found:
+            values = resolved(found.task)
+        digest = self._digest(values)
+        return Planned(spec, identity(values, digest), determining(values, digest))
+
+    def _digest(self, values: Mapping[str, Any]) -> str | None:
+        path = values["data"].get("path")
+        if path is None or not Path(path).is_file():
+            return data_digest(values)
+        state = Path(path).stat()
+        key = (str(path), state.st_mtime_ns, state.st_size)
+        if key not in self._digests:
+            self._digests[key] = data_digest(values)
+        return self._digests[key]
+
+    def _has_result(self, run: Run | None) -> bool:
+        if run is None or (run.status == "diverged" and self._config.retry_diverged):
+            return False
+        return run.has_result or run.status == "running"
+
+    def _begin(self, constant: Mapping[str, Any], axes: Sequence[str], count: int) -> None:
+        self._begun = True
+        self.study.begin(
+            {
+                "command": mask_command(self._train.command),
+                "question": self._question,
+                "notes": self._config.notes,
+                "jobs": count,
+                "git": git_state(ROOT),
+                "axes": axes,
+                "constant": mask(dict(constant)),
+                "space": {key: vars(s) if isinstance(s, Range) else list(s) for key, s in self._space.items()},
+            }
+        )
+
+    def _tell_plan(self, count: int, distinct: int, todo: int) -> None:
+        same = f", {count - distinct} of them repeat another" if distinct < count else ""
+        done = f"; {distinct - todo} are there already" if todo < distinct else ""
+        print(f"{self.folder.name}: {count} jobs{same}{done}; {todo} to run", flush=True)
+
+    def _build_all(self, specs: Sequence[Spec]) -> Iterator[tuple[int, Any]]:
+        from glassbox.config.work import build_only
+        from glassbox.sweep.worker import Worker
+
+        executor = getattr(self._launcher, "executor", None)
+        if isinstance(executor, Worker):
+            yield from executor.run(build_only, specs)  # it stays warm for the jobs
+            return
+        worker = Worker()
+        try:
+            yield from worker.run(build_only, specs)
+        finally:
+            worker.close()
+
+    def _launch(self, planned: Sequence[Planned]) -> None:
+        if not planned:
+            return
+        answers = getattr(self._launcher, "answers", None)
+        if answers is None:
+            self._launch_elsewhere(planned)
+            return
+        jobs = answers([plan.spec for plan in planned])
+        try:
+            for done, (index, answer) in enumerate(jobs, 1):
+                plan = planned[index]
+                self._settle(plan, answer)
+                failed = print_job(done, len(planned), plan.spec.number, Path(plan.spec.folder), self._config.monitor)
+                if failed and self._config.fail_fast:
+                    self._stopped = True
+                    return
+        finally:
+            jobs.close()
+
+    def _launch_elsewhere(self, planned: Sequence[Planned]) -> None:
+        """Let a launcher that is not ours run the jobs; it knows overrides only."""
+        first = planned[0].spec.number
+        batches: list[list[Planned]] = [[]]
+        for plan in planned:
+            if self._config.fail_fast or plan.spec.number != first + len(batches[-1]):
+                batches.append([])
+                first = plan.spec.number
+            batches[-1].append(plan)
+        for batch in filter(None, batches):
+            returns = self._launcher.launch(
+                [list(plan.spec.overrides) for plan in batch], initial_job_idx=batch[0].spec.number
+            )
+            if self._config.fail_fast and any(r.status.name == "FAILED" for r in returns):
+                self._stopped = True
+                return
+
+    def _settle(self, plan: Planned, answer: Done | Lost) -> None:
+        """See to it that a job that did not return has a record that says why."""
+        folder = Path(plan.spec.folder)
+        if isinstance(answer, Lost):
+            reason = answer.reason
+        elif answer.error is not None:
+            reason = f"{type(answer.error).__name__}: {' '.join(str(answer.error).split())}"
+        else:
+            return
+        status = "interrupted" if "SIGTERM" in reason else "failed"
+        if not (folder / "run.json").exists():
+            self._open(plan).finish(status, reason=reason, exit_code=1)
+            return
+        fields = Record.read(folder)
+        if fields["status"] == "running":
+            Record(folder, fields).finish(status, reason=reason, exit_code=1)
+
+    def _open(self, plan: Planned) -> Record:
+        """Write the record of a job that died before it could."""
+        with live(plan.spec) as found:
+            config = writable(found.task)
+        return open_record(
+            config,
+            config,
+            plan.identity,
+            Path(plan.spec.folder),
+            root=ROOT,
+            overrides=plan.spec.overrides,
+            hydra={"hydra": plain(plan.spec)["hydra"]},
+            command=self._train.command,
+            launcher=config["launcher"]["executor"],
+            number=plan.spec.number,
+        )
+
+    def _result(self, run: Run | None) -> Result:
+        if run is None:
+            return Result("interrupted", None, None, "it was not run")
+        value = (run.best or {}).get(self._config.monitor)
+        value = float(value) if value is not None else None  # NaN and infinities are texts in a record
+        return Result(run.status, value, run.folder, run.reason)
+
+    def _end(self) -> None:
+        self.study.refresh()
+        known = self.study.by_identity()
+        runs = [known.get(name) for name in self._planned]
+        tally = Tally([run for run in runs if run is not None], missing=sum(run is None for run in runs))
+        best = tally.best(self._config.monitor, larger=self._config.mode == "max")
+        border = on_border(self._numbers(best), self._space) if best is not None else []
+        print_tally(tally, self.folder, best, self._config.monitor, border, command=self._again())
+        self.study.end(counts=tally.counts())
+        if tally.failed or (tally.missing and not self._train.exit_code):
+            self._train.exit_code = 1
+
+    def _again(self) -> list[str]:
+        """Return the command that runs what is missing: of a multirun without a study's name, with it."""
+        command = list(self._train.command)
+        named = any(word.startswith(("study=", "sweep=")) for word in command)
+        return mask_command(command if named else [*command, f"study={self.folder.name}"])
+
+    def _numbers(self, best: Run) -> dict[str, float]:
+        """Return the searched numbers of the best run."""
+        flat = self._planned[best.identity].flat
+        keys = {key: flat.get(key, flat.get(f"optimizer.{key}")) for key in self._space}
+        return {key: float(value) for key, value in keys.items() if isinstance(value, int | float)}
+
+
+def replace_number(plan: Planned, number: int) -> Planned:
+    """Return a planned job with its number.
+
+    Args:
+        plan: The job.
+        number: Its number.
+    """
+    return replace(plan, spec=replace(plan.spec, number=number))
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(TERMINATED)

@@ -1,0 +1,197 @@
+"""Run one job of a multirun, in whatever process: what Hydra's `run_job` does, without composing and copying again."""
+
+import os
+import pickle
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from textwrap import indent
+from typing import Any
+
+from hydra._internal.logging_config import configure_logging
+from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
+from omegaconf import DictConfig
+
+from glassbox.config.plain import dump
+from glassbox.config.resolvers import register_resolvers
+from glassbox.config.spec import Live, Spec, hydra_config, live, plain, task_config
+from glassbox.errors import GlassboxError
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a job ended, as its process tells it.
+
+    Attributes:
+        value: What the task function returned; None if it failed.
+        error: What it raised; None if it returned.
+    """
+
+    value: Any = None
+    error: BaseException | None = None
+
+
+@dataclass(frozen=True)
+class Work:
+    """A task function on its way to another process.
+
+    Args:
+        function: What Hydra was given to run.
+        task_name: The name of the program.
+        callbacks: Hydra's callbacks.
+    """
+
+    function: Any
+    task_name: str = "train"
+    callbacks: Any = None
+
+    def __call__(self, spec: Spec) -> Done:
+        """Run a job in its folder and tell how it ended; nothing is raised but KeyboardInterrupt and SIGTERM's exit.
+
+        Args:
+            spec: The job.
+        """
+        from hydra.core.utils import JobRuntime
+
+        setup_globals()
+        register_resolvers()
+        JobRuntime.instance().set("name", self.task_name)
+        with live(spec) as found, _in_folder(found, spec), env_override(dict(found.cfg.hydra.job.env_set)):
+            if self.callbacks:
+                self.callbacks.on_job_start(config=found.cfg, task_function=self.function)
+            done = self._do(found.task)
+            if self.callbacks:
+                self.callbacks.on_job_end(config=found.cfg, job_return=job_return(spec, done))
+        return done
+
+    def _do(self, cfg: DictConfig) -> Done:
+        try:
+            return _picklable(Done(self.function(cfg)))
+        except SystemExit as stop:
+            if stop.code in (130, 143):
+                raise
+            return Done(error=GlassboxError(f"sys.exit({stop.code!r}) was called"))
+        except Exception as error:  # noqa: BLE001 (told by who reads the answer)
+            return _picklable(Done(error=error))
+
+
+class Returned(JobReturn):
+    """A JobReturn whose configs are made when somebody asks for them."""
+
+    def __init__(self, spec: Spec, done: Done) -> None:
+        self._spec = spec
+        self.overrides: Sequence[str] = list(spec.overrides)
+        self.working_dir = spec.folder
+        self.status = JobStatus.COMPLETED if done.error is None else JobStatus.FAILED
+        self._return_value = done.value if done.error is None else done.error
+
+    @property
+    def cfg(self) -> DictConfig:  # type: ignore[override]
+        """The config of the job."""
+        with live(self._spec) as found:
+            return task_config(found.cfg)
+
+    @property
+    def hydra_cfg(self) -> DictConfig:  # type: ignore[override]
+        """The `hydra` node of its config."""
+        with live(self._spec) as found:
+            return hydra_config(found.cfg)
+
+    @property
+    def task_name(self) -> str:  # type: ignore[override]
+        """The name of the program."""
+        return str(self.hydra_cfg.hydra.job.name)
+
+
+def job_return(spec: Spec, done: Done) -> JobReturn:
+    """Return what Hydra's sweepers and callbacks expect of a job.
+
+    Args:
+        spec: The job.
+        done: How it ended.
+    """
+    return Returned(spec, done)
+
+
+@contextmanager
+def _in_folder(found: Live, spec: Spec) -> Iterator[None]:
+    """Make the run folder, lead logging into it, write `.hydra/` where Hydra is to write it; and find the way back."""
+    cfg, folder = found.cfg, Path(spec.folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    if cfg.hydra.verbose is False and cfg.hydra.job_logging is not None:
+        settings = found.logging(spec.folder)
+        if settings["root"] is not None:
+            configure_logging(settings)
+    else:
+        configure_log(cfg.hydra.job_logging, cfg.hydra.verbose)
+    if cfg.hydra.output_subdir is not None:
+        config = plain(spec)
+        hydra = config.pop("hydra")
+        into = folder / str(cfg.hydra.output_subdir)
+        into.mkdir(exist_ok=True)
+        (into / "config.yaml").write_text(_texts(config), encoding="utf-8")
+        (into / "hydra.yaml").write_text(_texts({"hydra": hydra}), encoding="utf-8")
+        (into / "overrides.yaml").write_text(dump(hydra["overrides"]["task"]), encoding="utf-8")
+    before = Path.cwd()
+    if cfg.hydra.job.chdir:
+        os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+_TEXTS: dict[str, tuple[Any, str]] = {}
+
+
+def _texts(content: Mapping[str, Any], place: str = "", depth: int = 0) -> str:
+    """Write a dict as YAML; the text of a value that is that of the last job is used again."""
+    parts = []
+    for key, value in content.items():
+        where = f"{place}.{key}"
+        if where not in _TEXTS or _TEXTS[where][0] != value:
+            if isinstance(value, dict) and value:
+                head = dump({key: None}).removesuffix(" null\n")
+                text = "  " * depth + head + "\n" + _texts(value, where, depth + 1)
+            else:
+                text = indent(dump({key: value}), "  " * depth)
+            _TEXTS[where] = value, text
+        parts.append(_TEXTS[where][1])
+    return "".join(parts)
+
+
+def _picklable(done: Done) -> Done:
+    """Return an answer that can cross to another process: what cannot is told in words."""
+    try:
+        pickle.dumps(done)
+    except Exception as error:  # noqa: BLE001 (whatever an object of somebody else raises)
+        if done.error is not None:
+            return Done(error=RuntimeError(f"{type(done.error).__name__}: {done.error}"))
+        return Done(error=TypeError(f"the job's result cannot be sent to another process: {error}"))
+    return done
+
+
+def build_only(spec: Spec) -> str | None:
+    """Build what a job names, to see whether it can be built, and throw it away.
+
+    Args:
+        spec: The job.
+
+    Returns:
+        What is wrong with its config; None if it can be built, or fails in another way, which the job itself will tell.
+    """
+    from glassbox.config.job import prepare
+    from glassbox.config.plain import resolved, writable
+    from glassbox.errors import BadInput
+
+    setup_globals()
+    register_resolvers()
+    with live(spec) as found:
+        try:
+            prepare(resolved(found.task), writable(found.task))
+        except BadInput as error:
+            return str(error)
+        except Exception:  # noqa: BLE001, S110 (the job fails in the same way, and its record says so)
+            pass
+    return None

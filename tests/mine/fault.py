@@ -1,0 +1,59 @@
+"""A callback that ruins the run of one seed or another, as runs are ruined."""
+
+import os
+import random
+import signal
+import sys
+
+import torch
+from lightning.pytorch.callbacks import Callback
+
+
+class Fault(Callback):
+    """Ruin a run before its first epoch, unless the environment says CURED.
+
+    The keys name what happens, their values to which seed.
+    """
+
+    def __init__(
+        self,
+        seed: int,
+        raises: int = -1,
+        diverges: int = -1,
+        killed: int = -1,
+        leaves: int = -1,
+        terminated: int = -1,
+        leaks: int = -1,
+    ) -> None:
+        self.seed = seed
+        self.kinds = {
+            "raises": raises,
+            "diverges": diverges,
+            "killed": killed,
+            "leaves": leaves,
+            "terminated": terminated,
+            "leaks": leaks,
+        }
+
+    def on_train_epoch_start(self, trainer, pl_module):
+        if trainer.current_epoch or os.environ.get("CURED"):
+            return
+        if self.seed == self.kinds["raises"]:
+            raise RuntimeError("the disk is\nfull")
+        if self.seed == self.kinds["diverges"]:
+            with torch.no_grad():
+                next(iter(pl_module.parameters())).fill_(float("nan"))
+        if self.seed == self.kinds["killed"]:
+            os.kill(os.getpid(), signal.SIGKILL)
+        if self.seed == self.kinds["leaves"]:
+            sys.exit(0)
+        if self.seed == self.kinds["terminated"]:
+            os.kill(os.getpid(), signal.SIGTERM)
+        if self.seed == self.kinds["leaks"]:
+            torch.set_default_dtype(torch.float64)
+            torch.set_num_threads(3)
+            torch.use_deterministic_algorithms(False)
+            torch.set_float32_matmul_precision("medium")
+            random.seed(0)
+            os.environ["LEAKED"] = "1"
+            os.chdir("/")
