@@ -36,7 +36,7 @@ IMPORTERS = {
     "matplotlib": ("glassbox.compare", "glassbox.drawing"),
     "plotly": ("glassbox.compare", "glassbox.drawing"),
     "optuna": ("glassbox.sweep", "glassbox.compare"),
-    "hydra": ("glassbox.config", "glassbox.bench", "scripts", "hydra_plugins"),
+    "hydra": ("glassbox.config", "scripts", "hydra_plugins"),
     "omegaconf": ("glassbox.config", "scripts", "hydra_plugins"),
 } | dict.fromkeys(
     ("lightning", "pytorch_lightning"),

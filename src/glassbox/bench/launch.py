@@ -7,10 +7,8 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from hydra import initialize_config_dir
-from hydra.core.global_hydra import GlobalHydra
-
 from glassbox.bench.table import Goal, report
+from glassbox.config.compose import multirun
 from glassbox.config.place import CONF
 from glassbox.config.resolvers import register_resolvers
 from glassbox.sweep.worker import Worker
@@ -56,11 +54,11 @@ def _per_job(jobs: int, *choices: str) -> float:
 
 def _sweep(jobs: int, choices: tuple[str, ...]) -> float:
     """Return the seconds of a sweep of jobs that do nothing."""
-    with tempfile.TemporaryDirectory() as folder, initialize_config_dir(str(CONF), version_base="1.3"):
+    with tempfile.TemporaryDirectory() as folder:
         overrides = [*choices, f"hydra.sweep.dir={folder}", "hydra.sweep.subdir=${hydra.job.num}"]
         overrides += ["hydra.output_subdir=.hydra", "optimizer=sgd", "lr=0.1", f"seed=range({jobs})"]
         started = time.perf_counter()
-        GlobalHydra.instance().hydra.multirun("train", nothing, overrides, with_log_configuration=False)  # type: ignore[union-attr]
+        multirun(CONF, "train", overrides, nothing)
         return time.perf_counter() - started
 
 

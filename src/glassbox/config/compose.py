@@ -107,6 +107,20 @@ def check_jobs(
         raise BadInput("\n".join(wrong))
 
 
+def multirun(conf: Path, name: str, overrides: list[str], function: Callable[[DictConfig], Any]) -> None:
+    """Let Hydra's own multirun do a task function in this process, without our checks and without a study.
+
+    Args:
+        conf: The folder of configs.
+        name: The primary config.
+        overrides: Hydra overrides, some of several values.
+        function: The task function.
+    """
+    with _hydra(conf):
+        hydra: Any = GlobalHydra.instance().hydra
+        hydra.multirun(name, function, overrides, with_log_configuration=False)
+
+
 def task_values(cfg: DictConfig) -> dict[str, Any]:
     """Return the resolved config without its `hydra` node, or say which value is missing or cannot be resolved.
 
@@ -161,8 +175,6 @@ def check_hydra(cfg: DictConfig) -> None:
 
 
 def _hydra(conf: Path) -> AbstractContextManager[None]:
-    from hydra.core.global_hydra import GlobalHydra
-
     GlobalHydra.instance().clear()
     return initialize_config_dir(str(conf), version_base="1.3", job_name="train")
 
