@@ -170,7 +170,7 @@ LATE = {
     "-m seed=range(0,0)": "seed=range(0,0): an empty sweep: there is no value in it",
     "-m launcher=joblib,ray": "launcher: a multirun has one; give it one value",
     "-m hydra/sweeper=basic": "hydra/sweeper=basic: it forgets what has run; leave it out",
-    "-m lr=interval(0,1)": "lr: this sweeper needs values; list them, as in lr=0.1,0.2",
+    "-m lr=interval(0,1)": "lr=interval(0,1): this sweeper needs values; list them, as in lr=0.1,0.2",
     "-m optimizer=glob(*)": "optimizer=glob(*): name the options, as in optimizer=sgd,adam",
     "trainer=cpu trainer.devices=7": "trainer.devices=7: several devices need trainer=ddp",
     "~optimizer": "~optimizer: a run needs 'optimizer'; choose another value or option",

@@ -23,7 +23,7 @@ class Axis:
         key: Its key or group.
         texts: One override per value.
         values: The values.
-        interval: Whether they are the ends of an interval, which a search draws from.
+        interval: The override as typed, where its values are the ends of an interval.
 
     Example:
         >>> axis("lr=1e-2,1e-1").texts
@@ -33,7 +33,7 @@ class Axis:
     key: str
     texts: list[str]
     values: list[Any]
-    interval: bool = False
+    interval: str | None = None
 
 
 @dataclass(frozen=True)
@@ -95,8 +95,8 @@ class Grid:
             BadInput: One is an interval.
         """
         for item in self.overrides:
-            if item.interval:
-                raise BadInput(f"{item.key}: this sweeper needs values; list them, as in {item.key}=0.1,0.2")
+            if item.interval is not None:
+                raise BadInput(f"{item.interval}: this sweeper needs values; list them, as in {item.key}=0.1,0.2")
 
     def without(self, mistakes: Iterable[str]) -> "Grid":
         """Return the grid without the values that messages of the form `override: what is wrong` name."""
@@ -149,7 +149,7 @@ def axis(text: str) -> Axis:
         return Axis(key, [text], [override.value()])
     if override.is_interval_sweep():
         ends: Any = override.value()
-        return Axis(key, [f"{override.get_key_element()}={end}" for end in (ends.start, ends.end)], [], interval=True)
+        return Axis(key, [f"{override.get_key_element()}={end}" for end in (ends.start, ends.end)], [], interval=text)
     if isinstance(override.value(), Glob):
         raise BadInput(f"{text}: name the options, as in optimizer=sgd,adam")
     texts = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
