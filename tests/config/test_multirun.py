@@ -81,7 +81,13 @@ def test_a_study_runs_only_what_it_does_not_know(sweep, outputs, capsys):
     assert len({Record.read(folder)["identity"] for folder in runs(outputs)}) == 4
 
 
-@pytest.mark.parametrize("switch", ["launcher=hydra", "logger=none", "trainer=cpu", "notes=again", "tags=[x]"])
+@pytest.mark.parametrize(
+    "switch",
+    [
+        "launcher=hydra",
+        *(pytest.param(s, marks=pytest.mark.slow) for s in ("logger=none", "trainer=cpu", "notes=again", "tags=[x]")),
+    ],
+)
 def test_what_changes_no_number_runs_nothing_again(sweep, switch):
     sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     assert sweep("study=mine", "lr=0.1,0.2", "max_epochs=1", switch) == (0, [])
@@ -137,7 +143,7 @@ def test_a_diverged_run_is_a_result_unless_asked_for_again(sweep, outputs):
     assert first != second
 
 
-@pytest.mark.parametrize("launcher", ["basic", "hydra"])
+@pytest.mark.parametrize("launcher", ["basic", pytest.param("hydra", marks=pytest.mark.slow)])
 def test_fail_fast_stops_at_the_first_failure(sweep, faults, launcher, capsys):
     more = [f"launcher={launcher}", *FAULT, "+callbacks.fault.raises=1", "callbacks=none"]
     code, made = sweep("study=mine", "seed=range(4)", *more, "fail_fast=true")
@@ -168,6 +174,7 @@ def test_without_putting_back_a_leak_changes_the_next_job(sweep, faults, monkeyp
     assert Record.read(dirty)["reason"].startswith("RuntimeError: mat1 and mat2 must have the same dtype")
 
 
+@pytest.mark.slow
 def test_another_question_needs_another_study(sweep, outputs):
     sweep("study=mine", "lr=0.1,0.2")
     with pytest.raises(BadInput) as caught:

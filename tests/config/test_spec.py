@@ -50,7 +50,7 @@ def master(loader):
     return loader.load_configuration("train", ["study=mine"], run_mode=RunMode.MULTIRUN)
 
 
-@pytest.mark.parametrize("order", [1, -1])
+@pytest.mark.parametrize("order", [1, pytest.param(-1, marks=pytest.mark.slow)])
 def test_a_job_is_what_hydra_composes(loader, master, order):
     setup_globals()
     composer = Composer(loader, master)
