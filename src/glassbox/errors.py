@@ -7,6 +7,19 @@ GlassboxError            1
 """
 
 
+def told(error: BaseException) -> str:
+    r"""Write an exception in one line: its kind and its words.
+
+    Args:
+        error: The exception.
+
+    Example:
+        >>> told(RuntimeError("the disk is\nfull"))
+        'RuntimeError: the disk is full'
+    """
+    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+
+
 class GlassboxError(Exception):
     """An error that is told in one or two lines, without a traceback.
 

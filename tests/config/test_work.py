@@ -12,7 +12,7 @@ from omegaconf import OmegaConf
 from glassbox.config.place import CONF
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.spec import Composer
-from glassbox.config.work import Done, Work, build_only, job_return
+from glassbox.config.work import Done, Returned, Work, build_only
 
 OVERRIDES = [
     ["lr=0.1"],
@@ -45,7 +45,7 @@ def test_a_job_gets_its_config_and_leaves_hydras_files(composer):
 
         done = Work(function)(spec)
         assert done == Done(number * 2)
-        returned = job_return(spec, done)
+        returned = Returned(spec, done)
         assert (returned.return_value, returned.status) == (number * 2, JobStatus.COMPLETED)
         folder = spec.folder + "/.hydra/"
         assert OmegaConf.load(folder + "overrides.yaml") == overrides

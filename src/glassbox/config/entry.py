@@ -24,7 +24,7 @@ from glassbox.config.plain import resolved, writable
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import check
 from glassbox.config.terminal import exit_with
-from glassbox.errors import BadInput, GlassboxError
+from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.identity import identity
 from glassbox.tracking.name import study_name, with_new_tail
 
@@ -122,9 +122,11 @@ class Train:
         try:
             job = prepare(values, config)
         except (Exception, SystemExit) as error:
-            told = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else str(error)
-            kind = "" if isinstance(error, GlassboxError | SystemExit) else f"{type(error).__name__}: "
-            record.finish("failed", reason=kind + " ".join(told.split()), exit_code=1)
+            if isinstance(error, SystemExit):
+                reason = f"sys.exit({error.code!r}) was called"
+            else:
+                reason = " ".join(str(error).split()) if isinstance(error, GlassboxError) else told(error)
+            record.finish("failed", reason=reason, exit_code=1)
             raise
         outcome = execute(job, record)
         if outcome.status == "interrupted":

@@ -16,8 +16,8 @@ from glassbox.config.place import ROOT, outputs
 from glassbox.config.plain import resolved, writable
 from glassbox.config.schema import show
 from glassbox.config.spec import Composer, Spec, live, plain
-from glassbox.config.work import Done
-from glassbox.errors import BadInput, GlassboxError
+from glassbox.config.work import Done, build_only
+from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.border import Range, on_border
 from glassbox.sweep.executor import Lost
 from glassbox.sweep.identity import determining, identity
@@ -93,7 +93,8 @@ class Multirun:
         self._space = dict(space or {})
         self._question = question
         self._planned: dict[str, Planned] = {}
-        self._begun = self._stopped = False
+        self._begun = False
+        self._checked: dict[tuple[str, ...], Planned | None] = {}
         self._digests: dict[tuple[str, int, int], str | None] = {}
         self.folder = outputs() / str(config.study)
         self.study = Study(self.folder)
@@ -134,6 +135,7 @@ class Multirun:
         """
         self._take()
         planned = [self._plan(job) for job in jobs]
+        self._checked = {tuple(job): plan for job, plan in zip(jobs, planned, strict=True)}
         constant, varied = constant_and_varied(plan.flat for plan in planned)
         axes = sorted({*self._axes, *varied})
         clash = clashes(constant, axes, self.study.sweeps())
@@ -166,7 +168,7 @@ class Multirun:
         Returns:
             How each of the jobs ended, now or earlier.
         """
-        planned = [self._plan(job) for job in jobs]
+        planned = [self._checked.pop(tuple(job), None) or self._plan(job) for job in jobs]
         known = self.study.by_identity()
         todo: dict[str, Planned] = {}
         for position, plan in enumerate(planned):
@@ -174,7 +176,7 @@ class Multirun:
             if plan.identity in todo or self._has_result(known.get(plan.identity)):
                 continue
             number = self.study.next_number() + len(todo) if numbers is None else numbers[position]
-            todo[plan.identity] = replace_number(plan, number)
+            todo[plan.identity] = replace(plan, spec=replace(plan.spec, number=number))
         if numbers is None:
             self._tell_plan(len(jobs), len({plan.identity for plan in planned}), len(todo))
         self._launch(list(todo.values()))
@@ -201,7 +203,7 @@ class Multirun:
     def _digest(self, values: Mapping[str, Any]) -> str | None:
         path = values["data"].get("path")
         if path is None or not Path(path).is_file():
-            return data_digest(values)
+            return None  # its reader will tell
         state = Path(path).stat()
         key = (str(path), state.st_mtime_ns, state.st_size)
         if key not in self._digests:
@@ -234,7 +236,6 @@ class Multirun:
         print(f"{self.folder.name}: {count} jobs{same}{done}; {todo} to run", flush=True)
 
     def _build_all(self, specs: Sequence[Spec]) -> Iterator[tuple[int, Any]]:
-        from glassbox.config.work import build_only
         from glassbox.sweep.worker import Worker
 
         executor = getattr(self._launcher, "executor", None)
@@ -261,7 +262,6 @@ class Multirun:
                 self._settle(plan, answer)
                 failed = print_job(done, len(planned), plan.spec.number, Path(plan.spec.folder), self._config.monitor)
                 if failed and self._config.fail_fast:
-                    self._stopped = True
                     return
         finally:
             jobs.close()
@@ -280,7 +280,6 @@ class Multirun:
                 [list(plan.spec.overrides) for plan in batch], initial_job_idx=batch[0].spec.number
             )
             if self._config.fail_fast and any(r.status.name == "FAILED" for r in returns):
-                self._stopped = True
                 return
 
     def _settle(self, plan: Planned, answer: Done | Lost) -> None:
@@ -289,7 +288,7 @@ class Multirun:
         if isinstance(answer, Lost):
             reason = answer.reason
         elif answer.error is not None:
-            reason = f"{type(answer.error).__name__}: {' '.join(str(answer.error).split())}"
+            reason = told(answer.error)
         else:
             return
         status = "interrupted" if "SIGTERM" in reason else "failed"
@@ -333,7 +332,7 @@ class Multirun:
         border = on_border(self._numbers(best), self._space) if best is not None else []
         print_tally(tally, self.folder, best, self._config.monitor, border, command=self._again())
         self.study.end(counts=tally.counts())
-        if tally.failed or (tally.missing and not self._train.exit_code):
+        if tally.failed:
             self._train.exit_code = 1
 
     def _again(self) -> list[str]:
@@ -347,16 +346,6 @@ class Multirun:
         flat = self._planned[best.identity].flat
         keys = {key: flat.get(key, flat.get(f"optimizer.{key}")) for key in self._space}
         return {key: float(value) for key, value in keys.items() if isinstance(value, int | float)}
-
-
-def replace_number(plan: Planned, number: int) -> Planned:
-    """Return a planned job with its number.
-
-    Args:
-        plan: The job.
-        number: Its number.
-    """
-    return replace(plan, spec=replace(plan.spec, number=number))
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

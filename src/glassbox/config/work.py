@@ -10,7 +10,7 @@ from textwrap import indent
 from typing import Any
 
 from hydra._internal.logging_config import configure_logging
-from hydra.core.utils import JobReturn, JobStatus, configure_log, env_override, setup_globals
+from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, env_override, setup_globals
 from omegaconf import DictConfig
 
 from glassbox.config.plain import dump
@@ -52,8 +52,6 @@ class Work:
         Args:
             spec: The job.
         """
-        from hydra.core.utils import JobRuntime
-
         setup_globals()
         register_resolvers()
         JobRuntime.instance().set("name", self.task_name)
@@ -62,7 +60,7 @@ class Work:
                 self.callbacks.on_job_start(config=found.cfg, task_function=self.function)
             done = self._do(found.task)
             if self.callbacks:
-                self.callbacks.on_job_end(config=found.cfg, job_return=job_return(spec, done))
+                self.callbacks.on_job_end(config=found.cfg, job_return=Returned(spec, done))
         return done
 
     def _do(self, cfg: DictConfig) -> Done:
@@ -102,16 +100,6 @@ class Returned(JobReturn):
     def task_name(self) -> str:  # type: ignore[override]
         """The name of the program."""
         return str(self.hydra_cfg.hydra.job.name)
-
-
-def job_return(spec: Spec, done: Done) -> JobReturn:
-    """Return what Hydra's sweepers and callbacks expect of a job.
-
-    Args:
-        spec: The job.
-        done: How it ended.
-    """
-    return Returned(spec, done)
 
 
 @contextmanager

@@ -4,6 +4,10 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from glassbox.sweep.state import preserved_state
+
+TERMINATED = 143
+
 
 @dataclass(frozen=True)
 class Lost:
@@ -18,6 +22,41 @@ class Lost:
     """
 
     reason: str
+
+
+def left(stop: SystemExit) -> Lost:
+    """Say of a job that left its process on purpose, or because of SIGTERM, how it did.
+
+    Args:
+        stop: What it raised.
+
+    Example:
+        >>> left(SystemExit(143)).reason, left(SystemExit(0)).reason
+        ('interrupted by SIGTERM', 'sys.exit(0) was called')
+    """
+    return Lost("interrupted by SIGTERM" if stop.code == TERMINATED else f"sys.exit({stop.code!r}) was called")
+
+
+def attempt(function: Callable[[Any], Any], payload: Any) -> Any:
+    """Do a job in a process that may do others: put back what it changes, and let it not take the process with it.
+
+    Args:
+        function: What to do.
+        payload: With what.
+
+    Returns:
+        What the function returned; `Lost` if it left.
+
+    Example:
+        >>> import sys
+        >>> attempt(abs, -2), attempt(sys.exit, 0)
+        (2, Lost(reason='sys.exit(0) was called'))
+    """
+    try:
+        with preserved_state():
+            return function(payload)
+    except SystemExit as stop:
+        return left(stop)
 
 
 class Executor(Protocol):

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, wait
 from typing import Any
 
-from glassbox.errors import BadInput
-from glassbox.sweep.executor import Lost
-from glassbox.sweep.state import preserved_state
+from glassbox.errors import BadInput, told
+from glassbox.sweep.executor import Lost, attempt
 
 PATIENCE = 30.0  # seconds that jobs get to write down that they were interrupted
 
@@ -74,7 +73,7 @@ class JoblibExecutor:
             limits = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)
             limits = {name: os.environ.get(name, value) for name, value in limits.items()}
             self._pool = ProcessPoolExecutor(max_workers=self.n_jobs, env=limits)
-        submitted: Future[Any] = self._pool.submit(_one, function, payload)
+        submitted: Future[Any] = self._pool.submit(attempt, function, payload)
         return submitted
 
     def _stop(self, flying: list["Future[Any]"]) -> None:
@@ -83,14 +82,6 @@ class JoblibExecutor:
             os.kill(process.pid, signal.SIGTERM)
         wait(flying, timeout=PATIENCE)
         self.close()
-
-
-def _one(function: Callable[[Any], Any], payload: Any) -> Any:
-    try:
-        with preserved_state():
-            return function(payload)
-    except SystemExit as stop:
-        return Lost("interrupted by SIGTERM" if stop.code == 143 else f"sys.exit({stop.code!r}) was called")
 
 
 def _is_broken(error: BaseException) -> bool:
@@ -102,4 +93,4 @@ def _is_broken(error: BaseException) -> bool:
 def _told(error: BaseException) -> str:
     if _is_broken(error):
         return "a process of joblib's pool was killed, and with it every job that ran then"
-    return f"{type(error).__name__}: {' '.join(str(error).split())}"
+    return told(error)

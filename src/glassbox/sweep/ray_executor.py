@@ -5,9 +5,8 @@ import os
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from glassbox.errors import BadInput
-from glassbox.sweep.executor import Lost
-from glassbox.sweep.state import preserved_state
+from glassbox.errors import BadInput, told
+from glassbox.sweep.executor import Lost, attempt
 
 PATIENCE = 30.0  # seconds that jobs get to write down that they were interrupted
 
@@ -51,7 +50,7 @@ class RayExecutor:
         except (ConnectionError, ValueError) as error:
             raise BadInput(f"launcher.address={address}: {' '.join(str(error).split())}") from error
         # A job that dies is a failure to be told, not to be tried again in silence.
-        self._remote = ray.remote(max_retries=0, **options)(_one)
+        self._remote = ray.remote(max_retries=0, **options)(attempt)
 
     def run(self, function: Callable[[Any], Any], payloads: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (index of the payload, what the function returned or `Lost`) as jobs end."""
@@ -65,7 +64,7 @@ class RayExecutor:
                     try:
                         answer = self.ray.get(reference)
                     except self.ray.exceptions.RayError as error:
-                        answer = Lost(_told(error))
+                        answer = Lost(told(error)[:200])
                     yield index, answer
         finally:
             for reference in flying:
@@ -76,16 +75,3 @@ class RayExecutor:
     def close(self) -> None:
         """Leave the cluster; one that was started here ends."""
         self.ray.shutdown()
-
-
-def _one(function: Callable[[Any], Any], payload: Any) -> Any:
-    try:
-        with preserved_state():
-            return function(payload)
-    except SystemExit as stop:
-        return Lost("interrupted by SIGTERM" if stop.code == 143 else f"sys.exit({stop.code!r}) was called")
-
-
-def _told(error: BaseException) -> str:
-    words = " ".join(str(error).split())
-    return f"{type(error).__name__}: {words[:200]}"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.sweep.executor import Lost
+from glassbox.sweep.executor import Lost, left
 
 POLL = 0.5  # seconds between two looks at the cluster
 PATIENCE = 30.0  # seconds that jobs get to write down that they were interrupted
@@ -114,7 +114,7 @@ class _Job:
         try:
             return self.function(payload)
         except SystemExit as stop:
-            return Lost("interrupted by SIGTERM" if stop.code == 143 else f"sys.exit({stop.code!r}) was called")
+            return left(stop)
 
     def checkpoint(self, payload: Any) -> Any:
         """Start again, when Slurm preempts the job or its time is over."""

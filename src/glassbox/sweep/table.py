@@ -89,7 +89,7 @@ def print_job(done: int, count: int, number: int, folder: Path, monitor: str) ->
     value = fields["best"].get(monitor)
     told = fields["status"] + (f": {fields['reason']}" if fields["reason"] else "")
     shown = f"  {monitor} {float(value):.4f}" if value is not None and fields["status"] == "finished" else ""
-    print(f"{done:>{len(str(count))}}/{count}  #{number}  {told}{shown}  {shown_path(folder)}".lstrip("\n"), flush=True)
+    print(f"{done:>{len(str(count))}}/{count}  #{number}  {told}{shown}  {shown_path(folder)}", flush=True)
     return fields["status"] not in RESULTS
 
 

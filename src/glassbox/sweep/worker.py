@@ -15,11 +15,10 @@ from multiprocessing.process import BaseProcess
 from types import FrameType
 from typing import Any
 
-from glassbox.sweep.executor import Lost
+from glassbox.sweep.executor import TERMINATED, Lost, left
 from glassbox.sweep.state import preserved_state
 
 PATIENCE = 10.0  # seconds that a job gets to write down that it was interrupted
-TERMINATED = 143
 LEAVE = b""  # instead of a job: there will be none
 
 
@@ -178,7 +177,7 @@ def _answer(function: Callable[[Any], Any], payload: Any) -> bytes:
     except KeyboardInterrupt:
         result = Lost("interrupted by SIGINT")
     except SystemExit as stop:
-        result = Lost("interrupted by SIGTERM" if stop.code == TERMINATED else f"sys.exit({stop.code!r}) was called")
+        result = left(stop)
     except Exception as error:  # noqa: BLE001 (told by the parent)
         result = Lost(f"{type(error).__name__}: {error}")
     try:

@@ -14,6 +14,7 @@ from types import FrameType
 import lightning.pytorch as pl
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
+from glassbox.errors import told
 from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.tracking.tracker import Tracker
@@ -84,7 +85,7 @@ def run(
     except (KeyboardInterrupt, SystemExit) as stop:
         outcome = _stopped(trainer, stop)
     except Exception as error:
-        outcome = Outcome("failed", 1, f"{type(error).__name__}: {' '.join(str(error).split())}")
+        outcome = Outcome("failed", 1, told(error))
         log.info("The run failed:\n%s", traceback.format_exc())  # for train.log; the terminal gets it from Hydra
         raise
     finally:

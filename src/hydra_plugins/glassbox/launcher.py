@@ -45,7 +45,7 @@ class GlassboxLauncher(Launcher):
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs and return what came of each, in their order."""
-        from glassbox.config.work import Done, job_return
+        from glassbox.config.work import Done, Returned
         from glassbox.errors import GlassboxError
 
         setup_globals()
@@ -54,7 +54,7 @@ class GlassboxLauncher(Launcher):
         returns: dict[int, JobReturn] = {}
         for index, answer in self.answers(specs):
             done = answer if isinstance(answer, Done) else Done(error=GlassboxError(answer.reason))
-            returns[index] = job_return(specs[index], done)
+            returns[index] = Returned(specs[index], done)
         self.executor.close()
         return [returns[index] for index in range(len(specs))]
 
