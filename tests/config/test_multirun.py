@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from filelock import FileLock
 
 from glassbox.config import build
 from glassbox.config.entry import Train
@@ -236,10 +235,14 @@ def test_a_run_of_another_machine_is_left_to_it(sweep):
 def test_one_sweep_of_a_study_at_a_time(sweep, outputs, monkeypatch):
     sweep("study=mine", "lr=0.1", "max_epochs=1")
     monkeypatch.setattr(study_module, "WAIT", 0)
-    with FileLock(str(outputs / "mine" / ".lock")):
+    other = Study(outputs / "mine")
+    other.hold()
+    try:
         with pytest.raises(BadInput, match=rf"another sweep of this study runs \(pid {os.getpid()}, host .*wait for"):
             sweep("study=mine", "lr=0.1", "max_epochs=1")
         assert Train([*SMALL, "study=mine", "max_epochs=1"]).main() == 0, "a single run never waits"
+    finally:
+        other.release()
 
 
 def test_a_signal_ends_a_sweep_in_order(sweep, capsys):

@@ -1,16 +1,15 @@
 """A study: the runs of one folder, what they already know, and who is adding to it now."""
 
+import fcntl
 import json
 import os
 import socket
+import time
 from collections.abc import Iterable, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from glassbox.errors import BadInput
 from glassbox.tracking.record import Record, status_of, write_atomic
@@ -18,6 +17,7 @@ from glassbox.tracking.record import Record, status_of, write_atomic
 SCHEMA = 1
 RESULTS = ("finished", "pruned", "diverged")
 WAIT = 10.0  # seconds for the last process of a sweep that was killed to be gone
+POLL = 0.05  # seconds between two tries
 
 
 @dataclass(frozen=True)
@@ -71,30 +71,51 @@ class Study:
         self.folder = folder
         self.runs: dict[Path, Run] = {}
         self.torn: list[Path] = []
-        self._held = ExitStack()
+        self._lock: int | None = None
 
     def hold(self) -> None:
         """Become the one sweep of this study; a sweep that was killed a moment ago is waited for.
 
-        The lock is the operating system's: it is gone when the last process that got it is gone.
+        The lock belongs to this process and to all that it forks: it is gone when the last of them is,
+        however they end.
 
         Raises:
-            BadInput: Another sweep of this study runs; the message says which.
+            BadInput: Another sweep of this study runs; the message says which. Or the file system has no locks.
         """
         self.folder.mkdir(parents=True, exist_ok=True)
-        try:
-            self._held.enter_context(FileLock(str(self.folder / ".lock"), timeout=WAIT))
-        except Timeout as error:
-            last = self.sweeps()[-1:] or [{}]
-            who = ", ".join(f"{key} {last[0][key]}" for key in ("pid", "host", "started") if key in last[0])
-            raise BadInput(
-                f"study={self.folder.name}: another sweep of this study runs ({who or 'just begun'}); wait for its end "
-                "or choose another study=NAME"
-            ) from error
+        self._lock = os.open(self.folder / ".lock", os.O_RDWR | os.O_CREAT, 0o666)
+        until = time.monotonic() + WAIT
+        while not self._locked():
+            if time.monotonic() >= until:
+                self.release()
+                last = self.sweeps()[-1:] or [{}]
+                who = ", ".join(f"{key} {last[0][key]}" for key in ("pid", "host", "started") if key in last[0])
+                raise BadInput(
+                    f"study={self.folder.name}: another sweep of this study runs ({who or 'just begun'}); wait for its "
+                    "end or choose another study=NAME"
+                )
+            time.sleep(POLL)
 
     def release(self) -> None:
         """Let the next sweep of this study begin."""
-        self._held.close()
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _locked(self) -> bool:
+        """Try to get the lock."""
+        assert self._lock is not None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            self.release()
+            raise BadInput(
+                f"{self.folder}: its file system has no locks ({error.strerror}); set GLASSBOX_OUTPUTS to a "
+                "folder on another one"
+            ) from error
+        return True
 
     def refresh(self) -> None:
         """Read the records that are new or were not final; `torn` holds those that cannot be read."""
