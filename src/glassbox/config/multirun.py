@@ -349,4 +349,5 @@ class Multirun:
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the closing
     raise SystemExit(TERMINATED)

@@ -3,6 +3,7 @@
 import logging
 import math
 import signal
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
@@ -79,28 +80,29 @@ def run(
     """
     started = time.perf_counter()
     outcome = Outcome("failed", 1, "the process ended early")
-    try:
-        with _sigterm_exits():
-            outcome = _train(trainer, module, datamodule, curves, record, trackers)
-    except (KeyboardInterrupt, SystemExit) as stop:
-        outcome = _stopped(trainer, stop)
-    except Exception as error:
-        outcome = Outcome("failed", 1, told(error))
-        log.info("The run failed:\n%s", traceback.format_exc())  # for train.log; the terminal gets it from Hydra
-        raise
-    finally:
-        outcome = _timed(outcome, time.perf_counter() - started)
-        for tracker in trackers:
-            tracker.close(outcome.exit_code)
-        record.finish(
-            outcome.status,
-            reason=outcome.reason,
-            exit_code=outcome.exit_code,
-            best=outcome.best,
-            final=_last_row(curves),
-            test=outcome.test,
-            seconds=round(outcome.seconds, 3),
-        )
+    with _handlers_put_back():
+        try:
+            with _sigterm_exits():
+                outcome = _train(trainer, module, datamodule, curves, record, trackers)
+        except (KeyboardInterrupt, SystemExit) as stop:
+            outcome = _stopped(trainer, stop)
+        except Exception as error:
+            outcome = Outcome("failed", 1, told(error))
+            log.info("The run failed:\n%s", traceback.format_exc())  # for train.log; the terminal gets it from Hydra
+            raise
+        finally:
+            outcome = _timed(outcome, time.perf_counter() - started)
+            for tracker in trackers:
+                tracker.close(outcome.exit_code)
+            record.finish(
+                outcome.status,
+                reason=outcome.reason,
+                exit_code=outcome.exit_code,
+                best=outcome.best,
+                final=_last_row(curves),
+                test=outcome.test,
+                seconds=round(outcome.seconds, 3),
+            )
     return outcome
 
 
@@ -211,20 +213,38 @@ def _stopped(trainer: pl.Trainer, stop: BaseException) -> Outcome:
 
 
 @contextmanager
-def _sigterm_exits() -> Iterator[None]:
-    """Turn SIGTERM into SystemExit(143), so that everything is closed in order on the way out."""
-
-    def leave(number: int, frame: FrameType | None) -> None:
-        raise SystemExit(TERMINATED)
-
-    try:
-        before = signal.signal(signal.SIGTERM, leave)
-    except ValueError:  # signals can be set in the main thread only; elsewhere they stay as they are
-        yield
-        return
-    interrupt = signal.getsignal(signal.SIGINT)
+def _handlers_put_back() -> Iterator[None]:
+    """Put the handlers of SIGTERM and Ctrl-C back at the end; Lightning changes that of Ctrl-C."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
-        signal.signal(signal.SIGINT, interrupt)
+        if _signals_can_be_set():
+            for number, handler in before.items():
+                signal.signal(number, handler)
+
+
+@contextmanager
+def _sigterm_exits() -> Iterator[None]:
+    """Turn SIGTERM into SystemExit(143), so that everything is closed in order on the way out.
+
+    From then on, and from the end of the training on, SIGTERM is ignored: a second one would break off the closing.
+    """
+    if not _signals_can_be_set():
+        yield
+        return
+
+    def leave(number: int, frame: FrameType | None) -> None:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise SystemExit(TERMINATED)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+
+
+def _signals_can_be_set() -> bool:
+    """Return whether this is the main thread; elsewhere signals stay as they are."""
+    return threading.current_thread() is threading.main_thread()
