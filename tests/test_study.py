@@ -1,0 +1,189 @@
+"""A study of fifty jobs through the real command line: every failure is told, and a kill loses nothing."""
+
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from glassbox.config.place import ROOT
+from glassbox.tracking.record import Record
+
+pytestmark = pytest.mark.slow
+
+PATIENCE = 120.0  # seconds; only a failing test waits so long
+FAULTS = {"raises": 7, "diverges": 19, "killed": 31, "leaves": 43}
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project in which a config may name the package of a user, and a table of three features."""
+    copy = tmp_path_factory.mktemp("project")
+    for name in ("src", "conf", "scripts"):
+        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
+    settings = (ROOT / "pyproject.toml").read_text()
+    (copy / "pyproject.toml").write_text(settings.replace("trusted_packages = []", 'trusted_packages = ["mine"]'))
+    shutil.copytree(Path(__file__).parent / "mine", copy / "src" / "mine")
+    features = np.random.default_rng(0).normal(size=(50, 3))
+    rows = [[*row, int(row.sum() > 0)] for row in features]
+    (copy / "table.csv").write_text("a,b,c,label\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    return copy
+
+
+def start(project: Path, outputs: Path, *more: str, **environment: str) -> subprocess.Popen:
+    """Start the sweep of fifty seeds in a session of its own."""
+    data = ["data=csv", f"data.path={project / 'table.csv'}", "data.target=label", "batch_size=10", "max_epochs=2"]
+    command = [sys.executable, str(project / "scripts" / "train.py"), "-m", "study=fifty", "seed=range(50)", *data]
+    return subprocess.Popen(
+        [*command, "logger=csv", *more],
+        env=os.environ | {"PYTHONPATH": str(project / "src"), "GLASSBOX_OUTPUTS": str(outputs)} | environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+
+
+def begun(process: subprocess.Popen, outputs: Path) -> None:
+    """Wait until the checks are over and the first job begins."""
+    until = time.monotonic() + PATIENCE
+    while not (outputs / "fifty" / "study.json").exists():
+        assert process.poll() is None, process.communicate()[0]
+        assert time.monotonic() < until
+        time.sleep(0.02)
+
+
+def records(outputs: Path) -> list[dict]:
+    """Return the records of all runs, each with its folder."""
+    return [Record.read(path.parent) | {"folder": path.parent} for path in outputs.glob("fifty/*/run.json")]
+
+
+def by_seed(runs: list[dict]) -> dict[int, dict]:
+    found = {run["seeds"]["seed"]: run for run in runs}
+    assert len(found) == len(runs)
+    return found
+
+
+def numbers(run: dict) -> tuple[bytes, dict[str, bytes], dict]:
+    """Return all that a run has computed."""
+    state = torch.load(run["folder"] / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    weights = {key: value.numpy().tobytes() for key, value in state.items()}
+    return (run["folder"] / "metrics.csv").read_bytes(), weights, {k: run[k] for k in ("best", "final", "test")}
+
+
+def files(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def alive(pid: int) -> bool:
+    try:
+        return "State:\tZ" not in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def test_four_faults_among_fifty_jobs(project, outputs):
+    faults = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
+    faults += [f"+callbacks.fault.{kind}={seed}" for kind, seed in FAULTS.items()]
+    process = start(project, outputs, *faults)
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 1, told
+    assert "fifty: 46 finished, 1 diverged, 3 failed" in told
+    first = by_seed(records(outputs))
+    assert sorted(run["number"] for run in first.values()) == list(range(50))
+    reasons = {seed: (run["status"], run["reason"]) for seed, run in first.items() if run["status"] != "finished"}
+    assert reasons == {
+        FAULTS["raises"]: ("failed", "RuntimeError: the disk is full"),
+        FAULTS["diverges"]: ("diverged", "train/loss is nan at epoch 0"),
+        FAULTS["killed"]: ("failed", "killed by SIGKILL, perhaps out of memory"),
+        FAULTS["leaves"]: ("failed", "sys.exit(0) was called"),
+    }
+    end = told[told.rindex("50/50") :].splitlines()
+    for seed, (status, reason) in reasons.items():
+        (line,) = (line for line in end if first[seed]["folder"].name in line)
+        assert line.startswith(status)
+        assert reason in line
+    before = {seed: files(run["folder"]) for seed, run in first.items()}
+
+    process = start(project, outputs, *faults, CURED="1")
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0, told
+    assert "50 jobs; 47 are there already; 3 to run" in told
+    again = by_seed([run for run in records(outputs) if run["folder"] not in {r["folder"] for r in first.values()}])
+    assert {seed: run["status"] for seed, run in again.items()} == dict.fromkeys(
+        (FAULTS[kind] for kind in ("raises", "killed", "leaves")), "finished"
+    )
+    assert sorted(run["number"] for run in again.values()) == [50, 51, 52]
+    assert {seed: files(run["folder"]) for seed, run in first.items()} == before
+
+
+@pytest.fixture(scope="session")
+def uninterrupted(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+    """The outputs of a sweep that nothing has stopped, and the seconds that its jobs took."""
+    outputs = tmp_path_factory.mktemp("uninterrupted")
+    process = start(project, outputs)
+    begun(process, outputs)
+    started = time.monotonic()
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0, told
+    return outputs, time.monotonic() - started
+
+
+@pytest.mark.parametrize("draw", range(10))
+def test_a_sweep_killed_at_a_random_moment_loses_nothing(project, outputs, uninterrupted, draw):
+    whole, seconds = uninterrupted
+    moment = random.Random(draw).uniform(0, seconds)  # after the first job has begun
+    process = start(project, outputs)
+    begun(process, outputs)
+    try:
+        process.wait(moment)
+    except subprocess.TimeoutExpired:
+        process.kill()
+    process.communicate()
+    killed = {path.parent: files(path.parent) for path in outputs.glob("fifty/*/run.json")}
+    running = [run for run in records(outputs) if run["status"] == "running"]
+    assert len(running) <= 1, "one job at most was in flight"
+
+    process = start(project, outputs)  # at once, while the worker may still be dying
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0, f"killed after {moment:.2f} s\n{told}"
+    assert [run["pid"] for run in running if alive(run["pid"])] == [], "no worker stays behind"
+    found = records(outputs)
+    finished = by_seed([run for run in found if run["status"] == "finished"])
+    assert len(finished) == 50
+    assert len({run["identity"] for run in finished.values()}) == 50
+    assert len({run["number"] for run in finished.values()}) == 50
+    assert [run["status"] for run in found if run["status"] != "finished"] == ["interrupted"] * len(running)
+    for folder, content in killed.items():
+        if json.loads(content[folder / "run.json"])["status"] == "finished":
+            assert files(folder) == content, "what was finished is not touched again"
+    expected = by_seed(records(whole))
+    for seed, run in finished.items():
+        assert numbers(run) == numbers(expected[seed])
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_sweep_that_is_asked_to_stop_says_what_is_left(project, outputs, uninterrupted, number):
+    process = start(project, outputs)
+    for line in process.stdout:
+        if line.startswith(" 3/50"):
+            break
+    process.send_signal(number)
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 128 + number, told
+    found = records(outputs)
+    assert {run["status"] for run in found} <= {"finished", "interrupted"}
+    assert f"{50 - len(found)} not run" in told
+    process = start(project, outputs)
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 0, told
+    finished = by_seed([run for run in records(outputs) if run["status"] == "finished"])
+    assert len(finished) == 50
