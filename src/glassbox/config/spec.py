@@ -8,9 +8,10 @@ that is added or deleted, one of `hydra.`) makes a template of its own.
 import copy
 import re
 import secrets
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -162,37 +163,43 @@ class Live:
         self._plain = {key: value for key, value in self._template.config.items() if key != "hydra"}
         self._hydra = self.cfg.hydra
         self._settings = self._hydra.job.config.override_dirname
+        self._values: dict[str, Any] = {}
         self._shown: list[str] | None = None
         self._logging: Any = None
 
     def put(self, spec: Spec) -> None:
-        """Put a job's own values in."""
+        """Put a job's own values in, in place of those of the job before."""
         OmegaConf.set_cache(self.cfg, copy.deepcopy(dict(self._template.cache)))
-        for key, value in spec.values.items():
-            OmegaConf.update(self.cfg, key, value, merge=False)
-            OmegaConf.update(self.task, key, value, merge=False)
+        before, new = self._values, dict(spec.values)
+        if before.keys() != new.keys() or _nested(new):
+            self._update({key: _at(self._template.config, key) for key in before})
+            self._update(new)
+        else:
+            self._update({key: value for key, value in new.items() if repr(value) != repr(before[key])})
+        self._values = new
         overrides, job = self._hydra.overrides, self._hydra.job
         if self._shown is None or len(self._shown) != len(spec.overrides):
             overrides.task = list(spec.overrides)
         else:
             task = overrides.task
-            for position, (old, new) in enumerate(zip(self._shown, spec.overrides, strict=True)):
-                if old != new:
-                    task[position] = new
+            for position, (shown, text) in enumerate(zip(self._shown, spec.overrides, strict=True)):
+                if shown != text:
+                    task[position] = text
         self._shown = list(spec.overrides)
         job.num = spec.number
         job.id = str(spec.number)
         job.override_dirname = _dirname(spec.overrides, self._settings)
         self._hydra.runtime.output_dir = spec.folder or "???"
 
-    def take_out(self, spec: Spec, *, check: bool) -> None:
-        """Put the template's values back; whatever else the job has changed is looked for and forgotten."""
-        before = {key: _at(self._template.config, key) for key in spec.values}
-        for key, value in before.items():
+    def check(self) -> None:
+        """Look whether the job has changed its config, and forget what it has changed."""
+        if OmegaConf.to_container(self.task, resolve=False) != _with_values(self._plain, self._values):
+            self._make()
+
+    def _update(self, values: Mapping[str, Any]) -> None:
+        for key, value in values.items():
             OmegaConf.update(self.cfg, key, value, merge=False)
             OmegaConf.update(self.task, key, value, merge=False)
-        if check and OmegaConf.to_container(self.task, resolve=False) != self._plain:
-            self._make()
 
     def logging(self, folder: str) -> dict[str, Any]:
         """Return `hydra.job_logging` as plain containers, for a run folder.
@@ -228,7 +235,8 @@ def live(spec: Spec, *, read_only: bool = False) -> Iterator[Live]:
         yield found
     finally:
         HydraConfig.instance().cfg = before
-        found.take_out(spec, check=not read_only)
+        if not read_only:
+            found.check()
 
 
 def plain(spec: Spec) -> dict[str, Any]:
@@ -237,13 +245,7 @@ def plain(spec: Spec) -> dict[str, Any]:
     Args:
         spec: The job.
     """
-    config = dict(spec.template.config)
-    for key, value in spec.values.items():
-        node, (*path, last) = config, key.split(".")
-        for part in path:
-            node[part] = dict(node[part])
-            node = node[part]
-        node[last] = value
+    config = _with_values(spec.template.config, spec.values)
     hydra = dict(config["hydra"])
     hydra["overrides"] = {**hydra["overrides"], "task": list(spec.overrides)}
     dirname = _dirname(spec.overrides, hydra["job"]["config"]["override_dirname"])
@@ -294,6 +296,24 @@ def _fits(key: str, value: Any, config: Mapping[str, Any], shape: Sequence[Overr
     except (KeyError, TypeError):
         return False
     return not isinstance(old, dict | list) or (isinstance(value, list) and isinstance(old, list))
+
+
+def _nested(keys: Iterable[str]) -> bool:
+    """Return whether one key lies below another."""
+    ordered = sorted(f"{key}." for key in keys)
+    return any(below.startswith(key) for key, below in pairwise(ordered))
+
+
+def _with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain containers with values put in; what is above none of them is shared."""
+    result = dict(config)
+    for key, value in values.items():
+        node, (*path, last) = result, key.split(".")
+        for part in path:
+            node[part] = dict(node[part])
+            node = node[part]
+        node[last] = value
+    return result
 
 
 def _at(config: Mapping[str, Any], key: str) -> Any:
