@@ -63,6 +63,27 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def wandb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A stand-in for the W&B server, which wandb then uses; every other address leads nowhere."""
+    monkeypatch.syspath_prepend(str(Path(__file__).parent))
+    from wandb_server import WandbServer
+
+    with WandbServer() as server:
+        for key, value in {
+            "WANDB_BASE_URL": server.url,
+            "WANDB_API_KEY": server.key,
+            "WANDB_DIR": str(tmp_path),
+            "WANDB_CONFIG_DIR": str(tmp_path / "wandb-config"),
+            "HTTP_PROXY": "http://127.0.0.1:9",
+            "HTTPS_PROXY": "http://127.0.0.1:9",
+            "NO_PROXY": "127.0.0.1",
+        }.items():
+            monkeypatch.setenv(key, value)
+        yield server
+    assert server.unknown == []
+
+
+@pytest.fixture
 def train(outputs: Path) -> Callable[..., Path]:
     """Run scripts/train.py in this process: `train("lr=0.1")` returns the folder of the run that it made."""
     from glassbox.config.entry import Train

@@ -39,6 +39,15 @@ def test_a_table_says_how_it_ended(tmp_path):
     ]
 
 
+def test_nothing_is_cut_off_on_a_narrow_terminal(tmp_path):
+    folder, page = tmp_path / "runs" / ("a" * 80), f"https://wandb.ai/me/glassbox/runs/{'a' * 80}"
+    console = Console(file=io.StringIO(), width=40, soft_wrap=True)
+    print_summary(Outcome("finished"), folder, VALUES, root=tmp_path, url=page, console=console)
+    text = console.file.getvalue()
+    assert f"page      {page}\n" in text
+    assert f"folderruns/{'a' * 80}" in "".join(text.split())
+
+
 def test_one_of_many_gets_a_line(tmp_path):
     outcome = Outcome("diverged", 4, "val/loss is nan at epoch 3", BEST)
     text = told(tmp_path, outcome, one_of_many=True)

@@ -27,6 +27,7 @@ from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.identity import identity
 from glassbox.tracking.name import study_name, with_new_tail
+from glassbox.tracking.wandb_run import under_agent
 
 
 class Train:
@@ -90,7 +91,8 @@ class Train:
         except Exception:
             print(f"Failed: {folder} (run.json says why, train.log has the traceback)", file=sys.stderr)
             raise
-        print_summary(outcome, folder, job.values, root=ROOT)
+        url = job.trainer.logger.experiment.url if job.values["logger"].get("mode") == "online" else None
+        print_summary(outcome, folder, job.values, root=ROOT, url=url)
         self.exit_code = outcome.exit_code
         if outcome.status == "interrupted":
             raise SystemExit(outcome.exit_code)
@@ -159,6 +161,8 @@ class Train:
     def _check_many(self) -> None:
         """Check every value of a multirun, as far as it can be without building; the sweep builds each one later."""
         self.args.multirun = True
+        if under_agent():
+            raise BadInput("a W&B agent's job is one run, and a multirun is several: leave -m and sweep= out")
         grid = Grid.of({}, self.overrides)
         for key in ("study", "launcher"):
             if key in grid.axes:

@@ -103,6 +103,7 @@ def open_record(
     """
     from glassbox.tracking.record import Record
     from glassbox.tracking.secret import mask_command
+    from glassbox.tracking.wandb_run import run_id
 
     return Record.create(
         folder,
@@ -122,7 +123,7 @@ def open_record(
         tags=config["tags"],
         notes=config["notes"],
         root=root,
-        wandb_run_id=folder.name if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
+        wandb_run_id=run_id(folder) if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
     )
 
 

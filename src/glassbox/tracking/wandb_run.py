@@ -18,7 +18,7 @@ class WandbRun:
 
     Args:
         folder: The run folder; its name is the run's id and name, its study the group.
-        project: The W&B project.
+        project: The W&B project. Under a W&B agent the sweep chooses project, entity and id.
         entity: The W&B user or team; None for the account's own.
         mode: `offline` writes below outputs/wandb, `online` uploads, `disabled` does nothing.
 
@@ -42,10 +42,18 @@ class WandbRun:
         """Check what a W&B run needs before anything is written.
 
         Raises:
-            BadInput: The mode is none of W&B's, or online has no key.
+            BadInput: The mode is none of W&B's or hides the run from the agent that started it, or online has no key.
         """
         if mode not in MODES:
             raise BadInput(f"logger.mode={mode}: must be {', '.join(MODES)}")
+        if os.environ.get("WANDB_SWEEP_ID") and not os.environ.get("WANDB_RUN_ID"):
+            raise BadInput(
+                "WANDB_SWEEP_ID is set without WANDB_RUN_ID: no W&B agent has started this; unset WANDB_SWEEP_ID"
+            )
+        if under_agent() and mode != "online":
+            raise BadInput(
+                f"logger.mode={mode}: the sweep of a W&B agent would never see the run; add logger.mode=online"
+            )
         if mode == "online" and not _has_key():
             raise BadInput("logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline")
 
@@ -53,7 +61,7 @@ class WandbRun:
         """Begin the W&B run.
 
         Args:
-            name: Its name and id.
+            name: Its name, and its id where no agent has chosen one.
             study: Its group.
             config: Its config, nested and plain; secrets are masked.
             tags: Words of the user's.
@@ -65,6 +73,9 @@ class WandbRun:
         import wandb
 
         outputs = self.folder.parent.parent
+        where: dict[str, Any] = {"project": self.project, "entity": self.entity, "id": name}
+        if under_agent():
+            where = {}  # wandb takes the sweep's from the environment
         settings = wandb.Settings(
             silent=True,
             console="off",
@@ -77,9 +88,7 @@ class WandbRun:
         )
         try:
             self.run = wandb.init(
-                project=self.project,
-                entity=self.entity,
-                id=name,
+                **where,
                 name=name,
                 group=study,
                 dir=str(outputs),
@@ -143,6 +152,31 @@ class WandbRun:
     def __getstate__(self) -> dict[str, Any]:
         """Leave the live run behind when copied to another process, which then logs nothing."""
         return self.__dict__ | {"run": None}
+
+
+def under_agent() -> bool:
+    """Return whether `wandb agent` has started this process.
+
+    Either variable alone is left over from something else, or from nothing.
+
+    Example:
+        >>> under_agent()
+        False
+    """
+    return bool(os.environ.get("WANDB_SWEEP_ID") and os.environ.get("WANDB_RUN_ID"))
+
+
+def run_id(folder: Path) -> str:
+    """Return the id of the W&B run of a run folder: the folder's name, or what a W&B agent has chosen.
+
+    Args:
+        folder: The run folder.
+
+    Example:
+        >>> run_id(Path("outputs/demo/adam-k3x9qd"))
+        'adam-k3x9qd'
+    """
+    return os.environ["WANDB_RUN_ID"] if under_agent() else folder.name
 
 
 def _has_key() -> bool:

@@ -10,6 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from glassbox.tracking.name import shown_path
+from glassbox.tracking.wandb_run import run_id
 from glassbox.training.run import Outcome, best_checkpoint
 
 
@@ -20,6 +21,7 @@ def print_summary(
     *,
     root: Path,
     one_of_many: bool = False,
+    url: str | None = None,
     console: Console | None = None,
 ) -> None:
     """Print how a run ended and what to do next.
@@ -30,6 +32,7 @@ def print_summary(
         values: Its config.
         root: The project's folder, which has the scripts.
         one_of_many: Whether it is a job of a multirun, which gets one line.
+        url: Its page, if it was uploaded.
         console: Where to print; the terminal by default.
     """
     console = console or Console(highlight=False, soft_wrap=True)
@@ -41,14 +44,14 @@ def print_summary(
         return
     table = Table(show_header=False, box=None, pad_edge=False)
     table.add_column(style="bold")
-    table.add_column()
+    table.add_column(overflow="fold")
     for name, text in rows:
         table.add_row(name, text)
     table.add_row("folder", str(shown))
     console.print()
     console.print(table)
     console.print()
-    for what, command in _next(outcome, shown, values, shown_path(root / "scripts")):
+    for what, command in _next(outcome, shown, values, shown_path(root / "scripts"), url):
         console.print(f"[dim]{what:<10}[/dim]{escape(command)}")
 
 
@@ -69,16 +72,20 @@ def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
     return rows
 
 
-def _next(outcome: Outcome, folder: Path, values: Mapping[str, Any], scripts: Path) -> list[tuple[str, str]]:
+def _next(
+    outcome: Outcome, folder: Path, values: Mapping[str, Any], scripts: Path, url: str | None
+) -> list[tuple[str, str]]:
     """Return (what for, command) pairs: look, evaluate, repeat, compare, sync; each can be pasted into a shell."""
     tracker = str(values["logger"].get("_target_"))
     everything = folder.parent.parent / "wandb"
-    followed = next(iter(sorted(everything.glob(f"*run-*-{folder.name}"))), None)
+    followed = max(everything.glob(f"*run-*-{run_id(folder)}"), default=None)
     commands: list[tuple[str, list[object]]] = []
     if followed is not None:
         commands.append(("look", ["wandb", "leet", followed]))
     elif tracker.endswith("TensorBoardRun"):
         commands.append(("look", ["tensorboard", "--logdir", folder]))
+    if url is not None:
+        commands.append(("page", [url]))
     if (folder / "boundary.png").exists():
         commands.append(("picture", [folder / "boundary.png"]))
     if outcome.status == "finished" and best_checkpoint(folder) is not None:
