@@ -13,7 +13,7 @@ from glassbox.config.entry import Train
 from glassbox.errors import BadInput
 from glassbox.sweep import study as study_module
 from glassbox.sweep.study import Study
-from glassbox.tracking.metrics_csv import read
+from glassbox.tracking.metrics_csv import MetricsCsv, read
 from glassbox.tracking.record import Record
 from glassbox.training import run  # noqa: F401 (imported before the workers are forked, which then need not)
 
@@ -245,16 +245,15 @@ def test_one_sweep_of_a_study_at_a_time(sweep, outputs, monkeypatch):
         other.release()
 
 
-def test_a_signal_ends_a_sweep_in_order(sweep, capsys):
-    def stop(number, frame):
-        os.kill(os.getpid(), signal.SIGINT)
+def test_a_signal_ends_a_sweep_in_order(sweep, monkeypatch, capsys):
+    parent = os.getpid()
 
-    before = signal.signal(signal.SIGALRM, stop)
-    signal.setitimer(signal.ITIMER_REAL, 2.0)
-    try:
-        code, made = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1000000", "callbacks=none")
-    finally:
-        signal.signal(signal.SIGALRM, before)
+    def stop(tracker, row, epoch):  # in the worker, after the first epoch
+        if epoch == 0:
+            os.kill(parent, signal.SIGINT)
+
+    monkeypatch.setattr(MetricsCsv, "log", stop)
+    code, made = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1000000", "callbacks=none")
     assert code == 130
     assert [Record.read(folder)["status"] for folder in made] == ["interrupted"]
     assert "1 interrupted, 1 not run" in capsys.readouterr().out
