@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-from filelock import FileLock
 
 from glassbox.config.entry import Train
 from glassbox.config.place import ROOT
 from glassbox.errors import BadInput
+from glassbox.sweep.study import Study
 from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.tracking.wandb_run import WandbRun, run_id, under_agent
@@ -138,11 +138,13 @@ def test_agents_run_what_the_server_chooses_and_wait_for_nobody(sweep, wandb_ser
 
     first = {"run0", "run1"}
     monkeypatch.setattr(wandb_server, "respond", together)
-    study = outputs / "wandb-sweep0"
-    study.mkdir()
-    with FileLock(study / ".lock"):  # as a multirun of the same study holds it
+    study = Study(outputs / "wandb-sweep0")
+    study.hold()  # as a multirun of the same study does
+    try:
         agents = [shell(agent) for _ in range(2)]
         told = [end(process) for process in agents]
+    finally:
+        study.release()
     out = "".join(out for _, out, _ in told)
     assert not first
     assert not both.broken
