@@ -124,10 +124,7 @@ class Train:
         try:
             job = prepare(values, config)
         except (Exception, SystemExit) as error:
-            if isinstance(error, SystemExit):
-                reason = f"sys.exit({error.code!r}) was called"
-            else:
-                reason = " ".join(str(error).split()) if isinstance(error, GlassboxError) else told(error)
+            reason = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else told(error)
             record.finish("failed", reason=reason, exit_code=1)
             raise
         outcome = execute(job, record)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from glassbox.config.build import build, check_targets, find
-from glassbox.config.part import build_datamodule, build_module, build_trainer
+from glassbox.config.part import build_datamodule, build_module, build_trainer, check_sharing
 from glassbox.config.plain import to_yaml
 from glassbox.config.schema import check, check_monitors
 from glassbox.sweep.identity import identity
@@ -71,6 +71,7 @@ def prepare(values: Mapping[str, Any], config: Mapping[str, Any]) -> Job:
     module = build_module(values, datamodule)
     curves = Curves()
     trainer = build_trainer(values, curves)
+    check_sharing(trainer, module, datamodule, values["batch_size"], values["trainer"].get("devices"))
     return Job(values, config, identity(values, digest), datamodule, module, trainer, curves)
 
 

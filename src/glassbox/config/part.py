@@ -123,9 +123,51 @@ def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":
         raise BadInput(f"trainer.accelerator={device}: this machine has none that torch can use; use trainer=auto")
     ours = options(curves, callbacks, node.get("profiler"))
     trainer: Trainer = build("trainer", {key: node[key] for key in node if key not in ours}, **ours)
+    if trainer.num_nodes > 1:
+        raise BadInput(f"trainer.num_nodes={trainer.num_nodes}: a run is on one machine; leave it out")
     if starts_the_script_again(trainer):
-        raise BadInput(f"trainer.devices={node.get('devices')}: several devices need trainer=ddp")
+        if node.get("strategy", "auto") == "auto":
+            raise BadInput(f"trainer.devices={node.get('devices')}: several devices need trainer=ddp")
+        raise BadInput(f"trainer.strategy={node['strategy']}: it runs the command again on each device; use ddp_spawn")
     return trainer
+
+
+def check_sharing(
+    trainer: "Trainer", module: "Module", datamodule: "DataModule", batch_size: int, devices: Any
+) -> None:
+    """Check that several processes can make the steps that one process makes.
+
+    Args:
+        trainer: The Trainer.
+        module: What it trains.
+        datamodule: What it trains on.
+        batch_size: Rows of a batch over all processes.
+        devices: What the config says of devices.
+
+    Raises:
+        BadInput: They cannot.
+    """
+    from torch.nn.modules.batchnorm import _BatchNorm
+
+    from glassbox.data.module import TableModule
+    from glassbox.training.module import SupervisedModule
+
+    world = trainer.world_size
+    if world == 1:
+        return
+    where = f"trainer.devices={devices}"
+    if batch_size < world:
+        raise BadInput(f"{where}: a batch of {batch_size} rows is shared out among them; use {batch_size} or fewer")
+    if trainer.strategy.root_device.type == "cpu" and any(isinstance(part, _BatchNorm) for part in module.modules()):
+        raise BadInput(f"{where}: on CPUs batch_norm would see each process's rows alone; use trainer.devices=1")
+    if isinstance(module, SupervisedModule) or not isinstance(datamodule, TableModule):
+        return
+    for part, rows in datamodule.rows.items():
+        if 0 < len(rows) % batch_size < world:
+            raise BadInput(
+                f"{where}: the last of the {part} batches has {len(rows) % batch_size} rows, too few for each to get "
+                "one, as a module of your own needs; use another batch_size"
+            )
 
 
 def _check_batch_norm(net: "torch.nn.Module", datamodule: "DataModule", batch_size: int) -> None:

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterator
 import torch
 from torch import Tensor
 
+from glassbox.data.sampler import share
+
 
 class TensorBatches:
     """Cut tensors into batches: one gather per epoch, then views; no row is touched alone.
@@ -16,7 +18,7 @@ class TensorBatches:
         batch_size: Rows B of a batch over all processes; the last batch may be smaller.
         order: Called at the start of each epoch, returns row numbers [N]; None keeps the order of the tensors.
         rank: Number of this process.
-        world: Number of processes; each takes every `world`-th row of a batch.
+        world: Number of processes; each takes every `world`-th row of a batch, and none of a batch that is too small.
 
     Example:
         >>> import torch
@@ -50,3 +52,11 @@ class TensorBatches:
 
     def __len__(self) -> int:
         return -(-len(self.tensors[0]) // self.batch_size)
+
+    def share(self, index: int) -> float:
+        """Return the rows of this process in a batch over those of a process on average.
+
+        Args:
+            index: Number of the batch.
+        """
+        return share(min(self.batch_size, len(self.tensors[0]) - index * self.batch_size), self.rank, self.world)

@@ -1,10 +1,14 @@
-"""The order of the samples: a function of seed and epoch, and of nothing else."""
+"""The order of the samples, a function of seed and epoch alone; and how processes share out its batches."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.utils.data import Sampler
+
+from glassbox.errors import BadInput
 
 
 class EpochSampler(Sampler[int]):
@@ -56,6 +60,73 @@ class EpochSampler(Sampler[int]):
 
     def __len__(self) -> int:
         return self.size
+
+
+class SharedBatches(Sampler[list[int]]):
+    """The rows of one process in the batches of a DataLoader: every `world`-th row of each batch.
+
+    Args:
+        batches: The batch sampler of the whole, which knows its length.
+        rank: Number of this process.
+        world: Number of processes.
+        agree: Called with the batches of an epoch, returns those of the first process: the order may come from random
+            numbers that processes do not share.
+
+    Raises:
+        BadInput: A batch has fewer rows than there are processes.
+
+    Example:
+        >>> from torch.utils.data import BatchSampler
+        >>> whole = BatchSampler(range(5), batch_size=3, drop_last=False)
+        >>> [list(SharedBatches(whole, rank, 2)) for rank in (0, 1)]
+        [[[0, 2], [3]], [[1], [4]]]
+    """
+
+    def __init__(
+        self, batches: Any, rank: int, world: int, agree: Callable[[list[list[int]]], list[list[int]]] = list
+    ) -> None:
+        self.batches = batches
+        self.sampler = getattr(batches, "sampler", None)  # Lightning tells it the epoch
+        self.rank = rank
+        self.world = world
+        self.agree = agree
+        self._sizes: Sequence[int] = ()
+
+    def __iter__(self) -> Iterator[list[int]]:
+        whole = self.agree([list(batch) for batch in islice(self.batches, len(self))])
+        self._sizes = [len(batch) for batch in whole]
+        if min(self._sizes, default=self.world) < self.world:
+            raise BadInput(
+                f"trainer.devices={self.world}: a batch of {min(self._sizes)} rows has no row for some of the "
+                "processes; choose another batch_size, drop_last=True in the DataLoader, or fewer devices"
+            )
+        return iter([batch[self.rank :: self.world] for batch in whole])
+
+    def __len__(self) -> int:
+        return len(self.batches)
+
+    def share(self, index: int) -> float:
+        """Return the rows of this process in a batch over those of a process on average.
+
+        Args:
+            index: Number of the batch in the running epoch.
+        """
+        return share(self._sizes[index], self.rank, self.world)
+
+
+def share(rows: int, rank: int, world: int) -> float:
+    """Return what weight the mean over one process's rows of a batch has in the mean over processes.
+
+    Args:
+        rows: Rows of the batch.
+        rank: Number of the process, which takes every `world`-th row.
+        world: Number of processes.
+
+    Example:
+        >>> [share(3, rank, 2) for rank in (0, 1)]  # two rows and one
+        [1.3333333333333333, 0.6666666666666666]
+    """
+    return len(range(rank, rows, world)) * world / rows
 
 
 def mix(seed: int, epoch: int) -> int:

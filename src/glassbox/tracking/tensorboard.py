@@ -71,7 +71,3 @@ class TensorBoardRun:
         if self.writer is not None:
             self.writer.close()
             self.writer = None
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the open file behind when copied to another process, which then writes nothing."""
-        return self.__dict__ | {"writer": None}

@@ -149,10 +149,6 @@ class WandbRun:
             self.run.finish(exit_code=exit_code)
             self.run = None
 
-    def __getstate__(self) -> dict[str, Any]:
-        """Leave the live run behind when copied to another process, which then logs nothing."""
-        return self.__dict__ | {"run": None}
-
 
 def under_agent() -> bool:
     """Return whether `wandb agent` has started this process.

@@ -80,14 +80,17 @@ class Curves(Checkpoint):
         row = fresh | {"train/lr": self._lr} | self._sample
         self._sample = {}
         self.rows[epoch] = row
-        if trainer.is_global_zero:
-            for tracker in self.trackers:
-                tracker.log(row, epoch)
+        for tracker in self.trackers:
+            tracker.log(row, epoch)
         for key in ("train/loss", "val/loss"):
             if key in row and not math.isfinite(row[key]):
                 self.diverged = f"{key} is {row[key]} at epoch {epoch}"
                 trainer.should_stop = True
                 break
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the trackers and the record behind when copied to another process."""
+        return self.__dict__ | {"trackers": [], "beat": None}
 
 
 class RunLogger(Logger):
@@ -122,6 +125,10 @@ class RunLogger(Logger):
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
         """Leave it to `Curves`, which gets the same values from the Trainer."""
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the live run behind when copied to another process."""
+        return self.__dict__ | {"_experiment": None}
 
     def log_hyperparams(self, params: Any, *args: Any, **kwargs: Any) -> None:
         """Leave it to the run record, which holds the whole config."""

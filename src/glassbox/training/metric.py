@@ -2,7 +2,7 @@
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection, SumMetric
+from torchmetrics import Metric, MetricCollection
 from torchmetrics.classification import (
     BinaryAccuracy,
     BinaryAUROC,
@@ -10,6 +10,7 @@ from torchmetrics.classification import (
     MulticlassAUROC,
 )
 from torchmetrics.regression import MeanAbsoluteError, R2Score
+from torchmetrics.utilities.distributed import gather_all_tensors
 
 
 class EpochMetrics(torch.nn.Module):
@@ -18,7 +19,7 @@ class EpochMetrics(torch.nn.Module):
     Steps only keep references to what they made; the arithmetic is done once, at the end of the epoch, on everything
     together. That costs a step nothing, and a mean of batch means, wrong when the last batch is smaller, cannot
     creep in.
-    On several devices torchmetrics gathers the rows of all of them.
+    In a run of several processes each gathers the rows of all of them, so that all have the same numbers.
 
     Args:
         task: `binary`, `multiclass` or `regression`.
@@ -36,9 +37,6 @@ class EpochMetrics(torch.nn.Module):
         super().__init__()
         self.task = task
         self.target_scale = target_scale
-        # Two sums instead of a MeanMetric: torchmetrics 1.9 ignores the weights when it is told to keep NaN (2026-11).
-        self.total = SumMetric(nan_strategy="disable")
-        self.rows = SumMetric(nan_strategy="disable")
         metrics: dict[str, Metric | MetricCollection]
         if task == "binary":
             metrics = {"accuracy": BinaryAccuracy(validate_args=False), "auroc": BinaryAUROC(validate_args=False)}
@@ -75,16 +73,13 @@ class EpochMetrics(torch.nn.Module):
             return {}
         losses, outputs, targets = zip(*self._kept, strict=True)
         self._kept = []
-        output, target = torch.cat(outputs), torch.cat(targets)
+        output, target = _of_all(torch.cat(outputs)), _of_all(torch.cat(targets))
         dtype = torch.float64 if output.dtype == torch.float64 else torch.float32
         rows = torch.tensor([len(target) for target in targets], dtype=dtype, device=output.device)
-        for metric in (self.total, self.rows, self.metrics):
-            metric.set_dtype(dtype)
-        self.total.update(torch.stack(losses).to(dtype) * rows)
-        self.rows.update(rows)
-        values = {"loss": self.total.compute() / self.rows.compute()}
-        self.total.reset()
-        self.rows.reset()
+        totals = torch.stack(losses).to(dtype) * rows
+        total = torch.where(rows > 0, totals, 0).sum()  # a process may have no row of a small batch
+        values = {"loss": _of_all(total[None]).sum() / len(target)}
+        self.metrics.set_dtype(dtype)
         if bool(torch.isfinite(output).all()):
             self.metrics.update(*self._comparable(output, target))
             values |= self.metrics.compute()
@@ -100,3 +95,10 @@ class EpochMetrics(torch.nn.Module):
         if self.task == "multiclass":
             return torch.softmax(output, dim=1), target
         return output.flatten() * self.target_scale, target.flatten() * self.target_scale
+
+
+def _of_all(rows: Tensor) -> Tensor:
+    """Return the rows of all processes, those of the first one first."""
+    if not (torch.distributed.is_available() and torch.distributed.is_initialized()):
+        return rows
+    return torch.cat(gather_all_tensors(rows))

@@ -128,11 +128,11 @@ class SupervisedModule(pl.LightningModule):
         metrics.keep(self.loss(output, y), output, y)
 
     def _log(self, stage: str, metrics: EpochMetrics) -> None:
-        # torchmetrics has gathered the rows of all devices, so nothing is left for Lightning to reduce. What the loop
+        # The values are those of the rows of all devices, so nothing is left for Lightning to reduce. What the loop
         # needs is put where callbacks look for it: `self.log` would round it to float32, and cost a third of a
         # millisecond each time.
         for name, value in metrics.compute().items():
             if stage == "test":
-                self.log(f"{stage}/{name}", value, sync_dist=self.trainer.world_size > 1)
+                self.log(f"{stage}/{name}", value)
             else:
                 self.trainer.callback_metrics[f"{stage}/{name}"] = value

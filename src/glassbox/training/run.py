@@ -1,7 +1,6 @@
 """One run from its first step to its record: fit, test on the best checkpoint, draw, and write down how it ended."""
 
 import logging
-import math
 import signal
 import threading
 import time
@@ -16,12 +15,13 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from glassbox.errors import told
-from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.tracking.tracker import Tracker
 from glassbox.training.checkpoint import load
 from glassbox.training.curves import Curves
 from glassbox.training.picture import draw_boundary
+from glassbox.training.process import in_processes
+from glassbox.training.trainer import starts_processes
 
 log = logging.getLogger(__name__)
 
@@ -83,7 +83,8 @@ def run(
     with _handlers_put_back():
         try:
             with _sigterm_exits():
-                outcome = _train(trainer, module, datamodule, curves, record, trackers)
+                work = trainer, module, datamodule, curves, record.folder, trackers
+                outcome = in_processes(_train, *work) if starts_processes(trainer) else _train(*work)
         except (KeyboardInterrupt, SystemExit) as stop:
             outcome = _stopped(trainer, stop)
         except Exception as error:
@@ -155,34 +156,20 @@ def _train(
     module: pl.LightningModule,
     datamodule: pl.LightningDataModule,
     curves: Curves,
-    record: Record,
+    folder: Path,
     trackers: Sequence[Tracker],
 ) -> Outcome:
     trainer.fit(module, datamodule=datamodule)
-    _catch_up(curves, record.folder, trackers)
-    checkpoint = best_checkpoint(record.folder)
+    checkpoint = best_checkpoint(folder)
     best = _best(curves, checkpoint)
     if curves.diverged is not None:
         return Outcome("diverged", DIVERGED, curves.diverged, best)
     test = test_metrics(trainer, module, datamodule, checkpoint)
     for tracker in trackers:
         tracker.summary(test)
-    draw_boundary(record.folder, module, datamodule, trackers)
+    if trainer.is_global_zero:
+        draw_boundary(folder, module, datamodule, trackers)
     return Outcome("finished", 0, None, best, test)
-
-
-def _catch_up(curves: Curves, folder: Path, trackers: Sequence[Tracker]) -> None:
-    """Take over the rows that processes of `ddp_spawn` have written: what they held in memory is gone with them."""
-    if curves.rows or not (folder / "metrics.csv").exists():
-        return
-    for row in read(folder / "metrics.csv"):
-        epoch = int(row.pop("epoch"))
-        curves.rows[epoch] = row
-        for tracker in trackers[1:]:
-            tracker.log(row, epoch)
-        for key in ("train/loss", "val/loss"):
-            if not math.isfinite(row.get(key, 0.0)):
-                curves.diverged = f"{key} is {row[key]} at epoch {epoch}"
 
 
 def _best(curves: Curves, checkpoint: Path | None) -> dict[str, float]:

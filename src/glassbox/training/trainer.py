@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 import lightning.pytorch as pl
+from lightning.fabric.plugins.environments import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.accelerators import AcceleratorRegistry
 from lightning.pytorch.callbacks import Callback, Checkpoint, ModelCheckpoint
 from lightning.pytorch.profilers import PassThroughProfiler
-from lightning.pytorch.strategies.launchers import _SubprocessScriptLauncher
+from lightning.pytorch.strategies.launchers import _MultiProcessingLauncher, _SubprocessScriptLauncher
 
 from glassbox.training.checkpoint import AtomicCheckpointIO
 from glassbox.training.curves import Curves, RunLogger
@@ -70,8 +71,11 @@ def options(curves: Curves, callbacks: Sequence[Callback], profiler: Any = None)
     return {
         "callbacks": [EpochBar(), curves, *callbacks],
         "logger": RunLogger(),
-        "plugins": [AtomicCheckpointIO()],
+        # A Slurm job is one run on one machine, which is not asked what other tasks it has.
+        "plugins": [AtomicCheckpointIO(), LightningEnvironment()],
         "log_every_n_steps": 1,
+        "sync_batchnorm": True,  # on several devices it normalises by the whole batch
+        "use_distributed_sampler": False,  # it would repeat rows; processes share out each batch
         "profiler": profiler or NoProfiler(),
         "enable_progress_bar": False,
         "enable_model_summary": False,
@@ -99,10 +103,19 @@ def has_accelerator(name: str) -> bool:
     return bool(AcceleratorRegistry.get(name).is_available())
 
 
+def starts_processes(trainer: Trainer) -> bool:
+    """Return whether a Trainer wants a process per device, which `in_processes` starts.
+
+    Args:
+        trainer: The Trainer.
+    """
+    return isinstance(trainer.strategy.launcher, _MultiProcessingLauncher)
+
+
 def starts_the_script_again(trainer: Trainer) -> bool:
     """Return whether a Trainer would start one process per device by running the command line again.
 
-    Such processes would make run folders of their own; `ddp_spawn` does not.
+    Such processes would make run folders of their own.
 
     Args:
         trainer: The Trainer.
