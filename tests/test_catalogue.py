@@ -1,9 +1,6 @@
 """Every YAML in conf/ is built and trained by existing: a new file is tested by being there."""
 
 import shutil
-import subprocess
-import sys
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -14,7 +11,6 @@ from glassbox.config.compose import composed, task_values
 from glassbox.config.job import execute, open_record, prepare
 from glassbox.config.place import CONF, ROOT
 from glassbox.errors import BadInput
-from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.training.trainer import place
 
@@ -79,7 +75,7 @@ def test_it_is_built_and_run_where_it_can_be(name, outputs):
         raise
     if name == "trainer/ddp":
         assert job.trainer.world_size == 2
-        return  # run by test_two_processes_make_one_run
+        return  # run by tests/training/test_process.py
     folder = outputs / "runs" / "one"
     outcome = execute(
         job, open_record(values, values, job.identity, folder, root=ROOT, overrides=[], hydra={}, command=[])
@@ -96,23 +92,6 @@ def test_overfit_meets_the_same_rows_every_epoch():
     job = prepare(values, values)
     job.trainer.fit(job.module, datamodule=job.datamodule)
     assert job.curves.rows[199]["train/loss"] < 0.02
-
-
-@pytest.mark.slow
-def test_two_processes_make_one_run(outputs):
-    script = [sys.executable, str(ROOT / "scripts" / "train.py"), "max_epochs=12"]
-    subprocess.run([*script, "study=one"], check=True, capture_output=True)
-    two = [*script, "study=two", "trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
-    subprocess.run(two, check=True, capture_output=True)
-    folders = [next(Path(outputs / study).iterdir()) for study in ("one", "two")]
-    assert len(list((outputs / "two").iterdir())) == 1
-    assert len(list((outputs / "wandb").glob("offline-run-*"))) == 2
-    alone, together = (Record.read(folder) for folder in folders)
-    assert alone["identity"] == together["identity"]
-    assert together["test"] == pytest.approx(alone["test"], abs=0.02)
-    rows = [read(folder / "metrics.csv") for folder in folders]
-    assert [row["epoch"] for row in rows[1]] == list(range(12))
-    assert [row["val/loss"] for row in rows[1]] == pytest.approx([row["val/loss"] for row in rows[0]], abs=0.02)
 
 
 def test_a_machine_may_have_defaults_of_its_own(tmp_path):

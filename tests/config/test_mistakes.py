@@ -21,6 +21,7 @@ TRUSTED = "trusted are torch, lightning, torchmetrics, glassbox. If it is yours,
 TRUSTED += "[tool.glassbox] in pyproject.toml"
 HYDRA_CODE = "only hydra._internal.core_plugins.*, hydra.experimental.callbacks.*, hydra_plugins.* may be named here"
 LOGGING_CODE = "only the classes of logging, colorlog and rich.logging may be named here"
+DDP = "trainer=ddp trainer.accelerator=cpu trainer.devices=2"
 
 # Command line → message.
 KEYS = {
@@ -173,6 +174,12 @@ LATE = {
     "-m lr=interval(0,1)": "lr=interval(0,1): this sweeper needs values; list them, as in lr=0.1,0.2",
     "-m optimizer=glob(*)": "optimizer=glob(*): name the options, as in optimizer=sgd,adam",
     "trainer=cpu trainer.devices=7": "trainer.devices=7: several devices need trainer=ddp",
+    f"{DDP} trainer.strategy=ddp": "trainer.strategy=ddp: it runs the command again on each device; use ddp_spawn",
+    f"{DDP} +trainer.num_nodes=2": "trainer.num_nodes=2: a run is on one machine; leave it out",
+    f"{DDP} batch_size=1": "trainer.devices=2: more than the rows of a batch, batch_size=1; use 1 or fewer",
+    f"{DDP} model=mlp model.batch_norm=true": (
+        "trainer.devices=2: on CPUs batch_norm would see each process's rows alone; use trainer.devices=1"
+    ),
     "~optimizer": "~optimizer: a run needs 'optimizer'; choose another value or option",
     "~lr": "~lr: a run needs 'lr'; choose another value or option",
     "~loss.task": "loss.task is missing: leave out what removes it, such as ~loss.task",

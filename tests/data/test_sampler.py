@@ -5,10 +5,11 @@ import random
 import numpy as np
 import pytest
 import torch
-from torch.utils.data import DataLoader, TensorDataset
+from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from glassbox.data.batches import TensorBatches
-from glassbox.data.sampler import EpochSampler, mix
+from glassbox.data.sampler import EpochSampler, SharedBatches, mix
+from glassbox.errors import BadInput
 
 
 def test_order_ignores_every_other_source_of_randomness():
@@ -69,11 +70,44 @@ def test_batches_equal_those_of_a_data_loader(batch_size):
         assert all(torch.equal(a, b) for a, b in zip(mine, theirs, strict=True))
 
 
+@pytest.mark.parametrize("world", [1, 2, 3, 8])
+@pytest.mark.parametrize("batch_size", [8, 9, 19])
+def test_the_gradient_of_a_batch_is_the_mean_over_processes_of_their_weighted_ones(world, batch_size):
+    x = torch.randn(20, 3, dtype=torch.float64)
+    net = torch.nn.Linear(3, 1).double()
+
+    def gradient(rows):
+        loss = net(rows).square().mean()  # NaN of no rows, which reaches no weight
+        return torch.cat([part.flatten() for part in torch.autograd.grad(loss, net.parameters())])
+
+    sampler = EpochSampler(20, seed=5)
+    whole = TensorBatches((x,), batch_size, lambda: sampler.order(1))
+    shares = [TensorBatches((x,), batch_size, lambda: sampler.order(1), rank, world) for rank in range(world)]
+    for index, ((batch,), parts) in enumerate(zip(whole, zip(*shares, strict=True), strict=True)):
+        assert sorted(torch.cat([rows for (rows,) in parts]).tolist()) == sorted(batch.tolist())
+        weighted = [share.share(index) * gradient(rows) for share, (rows,) in zip(shares, parts, strict=True)]
+        assert torch.allclose(sum(weighted) / world, gradient(batch), rtol=1e-12, atol=0)
+
+
 @pytest.mark.parametrize("world", [2, 3])
-def test_processes_share_each_batch(world):
-    x = torch.arange(20)
-    whole = list(TensorBatches((x,), 6))
-    parts = [list(TensorBatches((x,), 6, rank=rank, world=world)) for rank in range(world)]
-    for position, (batch,) in enumerate(whole):
-        together = torch.cat([part[position][0] for part in parts])
-        assert sorted(together.tolist()) == batch.tolist()
+def test_a_data_loader_is_shared_as_our_own_batches_are(world):
+    order = EpochSampler(20, seed=5)
+    order.set_epoch(3)
+    whole = BatchSampler(order, 8, drop_last=False)
+    rows = torch.arange(20)
+    for rank in range(world):
+        theirs = SharedBatches(whole, rank, world)
+        ours = TensorBatches((rows,), 8, lambda: order.order(3), rank, world)
+        assert len(theirs) == len(ours)
+        assert list(theirs) == [batch.tolist() for (batch,) in ours]
+        assert [theirs.share(index) for index in range(3)] == [ours.share(index) for index in range(3)]
+
+
+def test_the_first_process_says_which_batches():
+    theirs = [[4, 5, 6], [1, 2, 3]]
+    assert list(SharedBatches([[1, 2, 3], [4, 5, 6]], 1, 2, agree=lambda ours: theirs)) == [[5], [2]]
+
+
+def test_a_loader_whose_last_batch_is_too_small_is_refused():
+    with pytest.raises(BadInput, match=r"trainer.devices=2: a batch of 1 rows has no row for some of the processes"):
+        list(SharedBatches(BatchSampler(range(9), 4, drop_last=False), 0, 2))

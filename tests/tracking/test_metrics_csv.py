@@ -1,7 +1,6 @@
 """metrics.csv against pandas: exact numbers, one row per epoch, whatever happens to its end."""
 
 import math
-import pickle
 
 import pandas as pd
 import pytest
@@ -53,11 +52,6 @@ def test_a_resumed_run_is_cut_and_goes_on(tracker, tmp_path):
     tracker.cut(0)
     MetricsCsv(tmp_path).log({"train/loss": 7.0, "val/loss": 8.0}, 1)
     assert [row["train/loss"] for row in read(tracker.path)] == [ROWS[0]["train/loss"], 7.0]
-
-
-def test_it_travels_to_another_process(tracker):
-    pickle.loads(pickle.dumps(tracker)).log(ROWS[0], 2)
-    assert len(read(tracker.path)) == 3
 
 
 def test_the_clock_is_in_a_file_of_its_own(tracker, tmp_path):

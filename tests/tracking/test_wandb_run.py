@@ -1,7 +1,6 @@
 """The W&B run, with W&B's own reader as the oracle."""
 
 import json
-import pickle
 import subprocess
 import sys
 from pathlib import Path
@@ -33,7 +32,6 @@ def followed(outputs, tmp_path):
         run.log(row, epoch)
     run.summary({"test/loss": 0.25})
     run.image("boundary", picture(tmp_path))
-    assert pickle.loads(pickle.dumps(run)).run is None
     run.close(3)
     (file,) = outputs.glob("wandb/offline-run-*-name-abc123/*.wandb")
     return file

@@ -81,3 +81,13 @@ def test_nothing_of_it_is_in_a_checkpoint():
     epoch.keep(torch.tensor(1.0), torch.tensor([[1.0], [1.0]]), torch.tensor([[0.0], [1.0]]))
     epoch.compute()
     assert epoch.state_dict() == {}
+
+
+def test_a_batch_without_rows_counts_for_nothing():
+    with_it, without = EpochMetrics("binary"), EpochMetrics("binary")
+    logits, target = torch.tensor([[2.0], [-1.0], [0.5]]), torch.tensor([[1.0], [0.0], [0.0]])
+    loss = torch.nn.BCEWithLogitsLoss()
+    for epoch in (with_it, without):
+        epoch.keep(loss(logits, target), logits, target)
+    with_it.keep(loss(logits[:0], target[:0]), logits[:0], target[:0])
+    assert with_it.compute() == without.compute()

@@ -157,7 +157,7 @@ def check_sharing(
         return
     where = f"trainer.devices={devices}"
     if batch_size < world:
-        raise BadInput(f"{where}: a batch of {batch_size} rows is shared out among them; use {batch_size} or fewer")
+        raise BadInput(f"{where}: more than the rows of a batch, batch_size={batch_size}; use {batch_size} or fewer")
     if trainer.strategy.root_device.type == "cpu" and any(isinstance(part, _BatchNorm) for part in module.modules()):
         raise BadInput(f"{where}: on CPUs batch_norm would see each process's rows alone; use trainer.devices=1")
     if isinstance(module, SupervisedModule) or not isinstance(datamodule, TableModule):

@@ -100,7 +100,8 @@ class SharedBatches(Sampler[list[int]]):
                 f"trainer.devices={self.world}: a batch of {min(self._sizes)} rows has no row for some of the "
                 "processes; choose another batch_size, drop_last=True in the DataLoader, or fewer devices"
             )
-        return iter([batch[self.rank :: self.world] for batch in whole])
+        for batch in whole:
+            yield batch[self.rank :: self.world]
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -11,6 +11,7 @@ import multiprocessing
 import os
 import pickle
 import signal
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -27,6 +28,7 @@ import cloudpickle
 import lightning.pytorch as pl
 import torch
 from lightning.pytorch.strategies.launchers.multiprocessing import _GlobalStateSnapshot
+from rich.console import Console
 
 from glassbox.errors import GlassboxError, told
 from glassbox.tracking.tracker import Tracker
@@ -116,7 +118,8 @@ class Relay:
         self._lock = threading.Lock()
 
     def tell(self, kind: str, *content: Any) -> None:
-        """Send something that pickle can take."""
+        """Send something that pickle can take, after what has been printed."""
+        sys.stdout.flush()
         with self._lock:
             self._pipe.send((kind, *content))
 
@@ -185,6 +188,8 @@ def _processes(world: int, state: _State, work: bytes) -> Iterator[Processes]:
     """Start the processes; on the way out, whatever the way, end them and all that they have started."""
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(list(PRELOADED))
+    if multiprocessing.get_start_method(allow_none=True) not in (None, *multiprocessing.get_all_start_methods()):
+        multiprocessing.set_start_method(None, force=True)  # joblib's own, of which a new process knows nothing
     processes: Processes = {}
     try:
         for rank in range(world):
@@ -202,6 +207,8 @@ def _processes(world: int, state: _State, work: bytes) -> Iterator[Processes]:
             process.kill()
             process.join()
             pipe.close()
+        if sys.stdout.isatty():
+            Console().show_cursor()  # which the progress bar of the first process hides
 
 
 def _received(processes: Processes, rank: int) -> Any:
