@@ -147,13 +147,12 @@ def runs(outputs: Path, study: str = "*") -> list[Path]:
     return sorted(folders, key=lambda folder: (Record.read(folder)["number"] or 0, folder))
 
 
-def alone_and_together(outputs: Path, *argv: str, devices: int = 2, root: Path = ROOT) -> list[Path]:
-    """Return the folders of a run in one process and of the same run in several."""
-    finish(start(*argv, "study=alone", root=root))
+def together(outputs: Path, *argv: str, devices: int = 2, root: Path = ROOT) -> Path:
+    """Return the folder of a run in several processes."""
     told = finish(start(*argv, *DDP, f"trainer.devices={devices}", "study=together", root=root))
     assert told[1] == ""
-    (alone,), (together,) = runs(outputs, "alone"), runs(outputs, "together")
-    return [alone, together]
+    (folder,) = runs(outputs, "together")
+    return folder
 
 
 def weights(folder: Path, name: str) -> dict[str, torch.Tensor]:
@@ -198,24 +197,24 @@ CASES = {
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_it_is_the_run_of_one_process(outputs, case):
-    devices, argv = CASES[case]
-    alone, together = alone_and_together(outputs, DOUBLE, "logger=csv", *argv.split(), devices=devices)
-    check_same(alone, together, rel=1e-9)
-    if "early_stopping" in argv:
-        rows = read(together / "metrics.csv")
+def test_it_is_the_run_of_one_process(train, outputs, case):
+    devices, argv = CASES[case][0], [DOUBLE, "logger=csv", *CASES[case][1].split()]
+    several = together(outputs, *argv, devices=devices)
+    check_same(train(*argv), several, rel=1e-9)
+    if "callbacks=early_stopping" in argv:
+        rows = read(several / "metrics.csv")
         assert len(rows) < 60
         assert rows[-1]["train/lr"] < rows[0]["train/lr"]
-    finish(start(str(together), script="evaluate.py"))
+    finish(start(str(several), script="evaluate.py"))
 
 
-def test_in_float32_and_with_wandb(outputs):
-    alone, together = alone_and_together(outputs, "max_epochs=6")
-    check_same(alone, together, rel=1e-3)
-    assert (together / "boundary.png").stat().st_size > 1000
-    assert len((together / "timing.csv").read_text().splitlines()) == 7
+def test_in_float32_and_with_wandb(train, outputs):
+    alone, several = train("max_epochs=6"), together(outputs, "max_epochs=6")
+    check_same(alone, several, rel=1e-4)
+    assert (several / "boundary.png").stat().st_size > 1000
+    assert len((several / "timing.csv").read_text().splitlines()) == 7
     logs = sorted(outputs.glob("wandb/offline-run-*/*.wandb"))
-    assert [log.parent.name.partition("-")[2].split("-", 2)[2] for log in logs] == [alone.name, together.name]
+    assert [log.parent.name.partition("-")[2].split("-", 2)[2] for log in logs] == [alone.name, several.name]
     seen = []
     for log in logs:
         command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(log)]
@@ -227,8 +226,9 @@ def test_in_float32_and_with_wandb(outputs):
 def test_plain_lightning_of_a_users_own(outputs, project):
     """The batch is the global one, each row counts once, and `self.log` is told of all rows."""
     argv = ["model=net", "data=rows", "batch_size=35", "max_epochs=4", "logger=csv", DOUBLE]
-    alone, together = alone_and_together(outputs, *argv, root=project)
-    check_same(alone, together, rel=1e-9, logged=1e-6)
+    finish(start(*argv, "study=alone", root=project))
+    (alone,) = runs(outputs, "alone")
+    check_same(alone, together(outputs, *argv, root=project), rel=1e-9, logged=1e-6)
 
 
 def test_plain_lightning_that_leaves_a_process_without_a_row(outputs, project):
@@ -336,15 +336,12 @@ def test_what_ends_the_command_ends_the_processes(outputs, project, number, hung
 
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "hydra"])
-def test_inside_a_sweep(outputs, launcher):
-    argv = [*SMALL, DOUBLE, "batch_size=4", "max_epochs=4", "-m", "lr=0.1,0.2"]
-    finish(start(*argv, "study=alone"))
-    finish(start(*argv, *DDP, "trainer.devices=2", f"launcher={launcher}", "study=together"))
-    alone, together = runs(outputs, "alone"), runs(outputs, "together")
-    assert len(alone) == len(together) == 2
-    for one, other in zip(alone, together, strict=True):
-        check_same(one, other, rel=1e-9)
-    again = finish(start(*argv, "study=together"))
+def test_inside_a_sweep(train, outputs, launcher):
+    argv = [*SMALL, DOUBLE, "batch_size=4", "max_epochs=4"]
+    finish(start("-m", "lr=0.1,0.2", *argv, *DDP, "trainer.devices=2", f"launcher={launcher}", "study=together"))
+    for lr, folder in zip(("0.1", "0.2"), runs(outputs, "together"), strict=True):
+        check_same(train(*argv, f"lr={lr}"), folder, rel=1e-9)
+    again = finish(start("-m", "lr=0.1,0.2", *argv, "study=together"))
     assert "2 are there already; 0 to run" in again[0]
 
 

@@ -120,7 +120,10 @@ class RunLogger(Logger):
 
     @property
     def experiment(self) -> Any:
-        """The W&B run or TensorBoard writer, for pictures and tables of your own; None if there is none."""
+        """The W&B run or TensorBoard writer, for pictures and tables of your own.
+
+        None if there is none, and in a run on several devices, whose processes have none.
+        """
         return self._experiment
 
     def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
