@@ -10,7 +10,7 @@ import pytest
 
 from glassbox.config.place import ROOT
 
-HEAVY = {"torch", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "scipy", "torchmetrics", "numpy"}
+HEAVY = {"torch", "lightning", "wandb", "sklearn", "pandas", "matplotlib", "scipy", "torchmetrics", "numpy", "optuna"}
 # Python runs this file first, wherever it finds it; it writes down what was loaded when the program ends.
 SPY = "import atexit, os, sys; atexit.register(lambda: open(os.environ['SPY'], 'w').write(' '.join(sys.modules)))"
 

@@ -213,6 +213,23 @@ LATE = {
     "data.path=x": "data.path=x: unknown key 'data.path'; it belongs to another data set, choose data=NAME",
 }
 
+SEARCH = "-m hydra/sweeper=search"
+EMPTY = "hydra/sweeper=search: nothing to search; give a key an interval or values, as in "
+EMPTY += "'lr=tag(log,interval(1e-4,1e-1))' or optimizer=sgd,adam"
+# More of these are told by functions that tests/config/test_search.py calls.
+SEARCHES = {
+    f"{SEARCH} seed=3": EMPTY,
+    f"{SEARCH} lr=interval(0.1,0.01)": "lr=interval(0.1,0.01): must be two finite numbers, the smaller one first",
+    f"{SEARCH} lr=interval(-1,1) seed=range(-2,9)": f"lr=-1.0: {LR}\nseed=-2: {SEED}",
+    f"{SEARCH} optimizer=adam,adma lr=interval(0.1,1)": "optimizer=adma: no such option, did you mean 'adam'? "
+    "(optimizer has adam, adamw, momentum, nesterov, rmsprop, sgd)",
+    f"{SEARCH} seed=0,1 hydra.sweeper.sampler=tpee": (
+        "hydra.sweeper.sampler=tpee: no such sampler, did you mean 'tpe'? (tpe, random, qmc)"
+    ),
+    "sweep=tpe hydra.sweeper.n_trials=0": "hydra.sweeper.n_trials=0: must be a whole number ≥ 1",
+    "sweep=lr_range lr=interval(0.1,1)": "lr=interval(0.1,1): this sweeper needs values; list them, as in lr=0.1,0.2",
+}
+
 # Hydra would call what its own tree names, and put the run where it says.
 HYDRA = {
     "hydra.run.dir=/tmp/x": "hydra.run.dir=/tmp/x: a run lives in outputs/<study>/<run>; choose study=NAME",
@@ -322,9 +339,9 @@ def told(tmp_path, outputs, monkeypatch):
     return tell
 
 
-@pytest.mark.parametrize("line", [*KEYS, *VALUES, *ARGUMENTS, *LATE, *HYDRA, *SYNTAX])
+@pytest.mark.parametrize("line", [*KEYS, *VALUES, *ARGUMENTS, *LATE, *SEARCHES, *HYDRA, *SYNTAX])
 def test_words(told, line):
-    messages = KEYS | VALUES | ARGUMENTS | LATE | HYDRA | SYNTAX
+    messages = KEYS | VALUES | ARGUMENTS | LATE | SEARCHES | HYDRA | SYNTAX
     assert told(*line.split()) == messages[line]
 
 
@@ -350,6 +367,12 @@ def test_text_in_another_encoding(told, tmp_path):
     (tmp_path / "my.csv").write_bytes(TABLE.encode() + b"1,2,\xe9\n")
     message = told("data=csv", "data.path=my.csv", "data.target=label")
     assert message == "my.csv: not UTF-8 text; save it as UTF-8"
+
+
+def test_a_search_without_optuna(told, monkeypatch):
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    line = [*SEARCH.split(), "lr=interval(0.1,1)"]
+    assert told(*line) == "hydra/sweeper=search needs optuna: pip install 'glassbox[search]'"
 
 
 @pytest.mark.parametrize("trainer", ["gpu", "mps"])
@@ -395,6 +418,8 @@ def test_a_rerun_of_what_is_no_run(told, place):
         "data=diabetes",
         "data=digits",
         "lr=0.1 -m seed=0,1",
+        f"{SEARCH} lr=tag(log,interval(1e-4,1e-1)) hydra.sweeper.sampler=qmc hydra.sweeper.direction=minimize",
+        "sweep=tpe lr=0.1",
     ],
 )
 def test_no_mistake(outputs: Path, monkeypatch, line):

@@ -23,6 +23,7 @@ from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
 from glassbox.config.plain import resolved, writable
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import check
+from glassbox.config.search import check_search, ends_of, pruning_of, searches
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.identity import identity
@@ -127,7 +128,8 @@ class Train:
             reason = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else told(error)
             record.finish("failed", reason=reason, exit_code=1)
             raise
-        outcome = execute(job, record)
+        hydra = HydraConfig.get()
+        outcome = execute(job, record, pruning_of(hydra.sweeper, values, hydra.job.num))
         if outcome.status == "interrupted":
             raise SystemExit(outcome.exit_code)
         if outcome.status == "failed":
@@ -176,13 +178,18 @@ class Train:
             check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)  # it names every mistake
             raise
         check_hydra(cfg)
-        grid.check_listed()
+        grid = Grid.of(cfg.hydra.sweeper.get("params") or {}, self.overrides)
+        if not searches(cfg.hydra.sweeper):
+            grid.check_listed()
         if cfg.rerun is not None:
             raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if cfg.study == "runs" and "study" not in keys(self.overrides):
             self.overrides.append(f"study={study_name()}")
-        grid = Grid.of(cfg.hydra.sweeper.get("params") or {}, self.overrides)
-        check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)
+        if searches(cfg.hydra.sweeper):
+            check_jobs(CONF, "train", ends_of(grid), look, extra=self.args.config_dir)
+            check_search(cfg.hydra.sweeper, cfg, grid)
+        else:
+            check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)
         check_writable()
 
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:

@@ -23,7 +23,7 @@ class Axis:
         key: Its key or group.
         texts: One override per value.
         values: The values.
-        interval: The override as typed, where its values are the ends of an interval.
+        override: The override as Hydra reads it.
 
     Example:
         >>> axis("lr=1e-2,1e-1").texts
@@ -33,7 +33,12 @@ class Axis:
     key: str
     texts: list[str]
     values: list[Any]
-    interval: str | None = None
+    override: Override
+
+    @property
+    def interval(self) -> str | None:
+        """The override as typed, where its values are the ends of an interval."""
+        return self.override.input_line if self.override.is_interval_sweep() else None
 
 
 @dataclass(frozen=True)
@@ -146,16 +151,16 @@ def axis(text: str) -> Axis:
     override = parse(text)
     key = override.key_or_group
     if not override.is_sweep_override():
-        return Axis(key, [text], [override.value()])
+        return Axis(key, [text], [override.value()], override)
     if override.is_interval_sweep():
         ends: Any = override.value()
-        return Axis(key, [f"{override.get_key_element()}={end}" for end in (ends.start, ends.end)], [], interval=text)
+        return Axis(key, [f"{override.get_key_element()}={end}" for end in (ends.start, ends.end)], [], override)
     if isinstance(override.value(), Glob):
         raise BadInput(f"{text}: name the options, as in optimizer=sgd,adam")
     texts = [f"{override.get_key_element()}={value}" for value in override.sweep_string_iterator()]
     if not texts:
         raise BadInput(f"{text}: an empty sweep: there is no value in it")
-    return Axis(key, texts, list(override.sweep_iterator(Transformer.identity)))
+    return Axis(key, texts, list(override.sweep_iterator(Transformer.identity)), override)
 
 
 def parse(text: str) -> Override:

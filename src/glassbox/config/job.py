@@ -1,7 +1,7 @@
 """From a checked config to one job: everything built, nothing written yet; then the job done, in its run folder."""
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -128,12 +128,13 @@ def open_record(
     )
 
 
-def execute(job: Job, record: "Record") -> "Outcome":
+def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | None = None) -> "Outcome":
     """Do a job in its run folder.
 
     Args:
         job: What `prepare` returned.
         record: What `open_record` returned.
+        prune: Told the number of epochs done and the monitored value, it says whether to end the run early.
 
     Returns:
         How the run ended.
@@ -149,6 +150,7 @@ def execute(job: Job, record: "Record") -> "Outcome":
         raise
     job.curves.trackers = list(trackers)
     job.curves.beat = record.beat
+    job.curves.prune, job.curves.monitor = prune, job.values["monitor"]
     place(job.trainer, record.folder)
     seed_all(job.values["seed"])
     return run(job.trainer, job.module, job.datamodule, job.curves, record, trackers)

@@ -94,6 +94,9 @@ class Multirun:
         self._question = question
         self._planned: dict[str, Planned] = {}
         self._begun = False
+        self._noted: tuple[Mapping[str, Any], Sequence[str], int] = {}, (), 0
+        self._count: int | None = None
+        self._asked = 0
         self._checked: dict[tuple[str, ...], Planned | None] = {}
         self._digests: dict[tuple[str, int, int], str | None] = {}
         self.folder = outputs() / str(config.study)
@@ -121,13 +124,14 @@ class Multirun:
             self._train.error = error
         return isinstance(error, KeyboardInterrupt | SystemExit | GlassboxError)
 
-    def check(self, jobs: Sequence[Sequence[str]]) -> None:
+    def check(self, jobs: Sequence[Sequence[str]], count: int | None = None) -> None:
         """Take the study, and check jobs before the first one runs: do they belong to its question, can they be built.
 
         Each value is built once, not each combination.
 
         Args:
-            jobs: The overrides of each job.
+            jobs: The overrides of each job; of a search, samples of what it may suggest.
+            count: How many jobs a search will suggest, those of earlier calls among them.
 
         Raises:
             BadInput: Another sweep of the study runs; its earlier sweeps differ in a key; or values cannot be used, and
@@ -156,7 +160,8 @@ class Multirun:
         wrong = dict.fromkeys(text for _, text in self._build_all(new) if isinstance(text, str))
         if wrong:
             raise BadInput("\n".join(wrong))
-        self._begin(constant, axes, len(jobs))
+        self._count = count
+        self._noted = constant, axes, len(jobs) if count is None else count
 
     def run(self, jobs: Sequence[Sequence[str]], numbers: Sequence[int] | None = None) -> list[Result]:
         """Run the jobs that the study has no result of.
@@ -168,6 +173,8 @@ class Multirun:
         Returns:
             How each of the jobs ended, now or earlier.
         """
+        if not self._begun:
+            self._begin(*self._noted)
         planned = [self._checked.pop(tuple(job), None) or self._plan(job) for job in jobs]
         known = self.study.by_identity()
         todo: dict[str, Planned] = {}
@@ -177,9 +184,15 @@ class Multirun:
                 continue
             number = self.study.next_number() + len(todo) if numbers is None else numbers[position]
             todo[plan.identity] = replace(plan, spec=replace(plan.spec, number=number))
-        if numbers is None:
+        if self._count is None:
             self._tell_plan(len(jobs), len({plan.identity for plan in planned}), len(todo))
-        self._launch(list(todo.values()))
+            self._launch(list(todo.values()), range(1, len(todo) + 1), len(todo))
+        else:
+            if not self._asked:
+                self._tell_search(self._count, sum(self._has_result(known.get(plan.identity)) for plan in planned))
+            first = self._asked + len(jobs) - len(todo) + 1
+            self._asked += len(jobs)
+            self._launch(list(todo.values()), range(first, self._asked + 1), self._count)
         self.study.refresh()
         known = self.study.by_identity()
         return [self._result(known.get(plan.identity)) for plan in planned]
@@ -235,6 +248,10 @@ class Multirun:
         done = f"; {distinct - todo} are there already" if todo < distinct else ""
         print(f"{self.folder.name}: {count} jobs{same}{done}; {todo} to run", flush=True)
 
+    def _tell_search(self, count: int, there: int) -> None:
+        done = f"; {there} are there already; {max(0, count - there)} to run" if there else ""
+        print(f"{self.folder.name}: a search of {count} trials{done}", flush=True)
+
     def _build_all(self, specs: Sequence[Spec]) -> Iterator[tuple[int, Any]]:
         from glassbox.sweep.worker import Worker
 
@@ -248,7 +265,14 @@ class Multirun:
         finally:
             worker.close()
 
-    def _launch(self, planned: Sequence[Planned]) -> None:
+    def _launch(self, planned: Sequence[Planned], places: Sequence[int], count: int) -> None:
+        """Run jobs.
+
+        Args:
+            planned: The jobs.
+            places: What their lines begin with, as in the 3 of `3/50`, in the order in which they end.
+            count: What follows there.
+        """
         if not planned:
             return
         answers = getattr(self._launcher, "answers", None)
@@ -257,10 +281,10 @@ class Multirun:
             return
         jobs = answers([plan.spec for plan in planned])
         try:
-            for done, (index, answer) in enumerate(jobs, 1):
+            for done, (index, answer) in zip(places, jobs, strict=False):
                 plan = planned[index]
                 self._settle(plan, answer)
-                failed = print_job(done, len(planned), plan.spec.number, Path(plan.spec.folder), self._config.monitor)
+                failed = print_job(done, count, plan.spec.number, Path(plan.spec.folder), self._config.monitor)
                 if failed and self._config.fail_fast:
                     return
         finally:
@@ -327,7 +351,8 @@ class Multirun:
         self.study.refresh()
         known = self.study.by_identity()
         runs = [known.get(name) for name in self._planned]
-        tally = Tally([run for run in runs if run is not None], missing=sum(run is None for run in runs))
+        unasked = max(0, (self._count or 0) - self._asked)
+        tally = Tally([run for run in runs if run is not None], missing=sum(run is None for run in runs) + unasked)
         best = tally.best(self._config.monitor, larger=self._config.mode == "max")
         border = on_border(self._numbers(best), self._space) if best is not None else []
         print_tally(tally, self.folder, best, self._config.monitor, border, command=self._again())

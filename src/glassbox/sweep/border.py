@@ -15,15 +15,22 @@ class Range:
         low: The smallest value.
         high: The largest value.
         log: Whether it is drawn on a log scale.
+        step: The distance between values; None draws any number, or any whole one.
 
     Example:
-        >>> Range(1e-4, 1e-1, log=True).high
-        0.1
+        >>> Range(1e-4, 1e-1, log=True).whole, Range(16, 128, step=16).whole
+        (False, True)
     """
 
     low: float
     high: float
     log: bool = False
+    step: float | None = None
+
+    @property
+    def whole(self) -> bool:
+        """Whether only whole numbers are drawn: both ends, and the step, are written as such."""
+        return all(isinstance(number, int) for number in (self.low, self.high, self.step or 1))
 
 
 def on_border(best: Mapping[str, float], space: Mapping[str, Sequence[float] | Range]) -> list[str]:

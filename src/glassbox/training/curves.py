@@ -27,14 +27,20 @@ class Curves(Checkpoint):
         beat: Called after each batch, so that the record can show that the run is alive.
 
     Attributes:
+        prune: Told the number of epochs done and the value of `monitor`, it says whether the run is hopeless.
+        monitor: The metric that it is told.
         rows: The rows of this process, epoch → row.
         diverged: Why the run was stopped, where a loss was not finite; else None.
+        pruned: Why the run was stopped, where it was hopeless; else None.
     """
 
     def __init__(self, trackers: list[Tracker] | None = None, beat: Callable[[], None] | None = None) -> None:
         self.trackers = trackers if trackers is not None else []
         self.beat = beat
+        self.prune: Callable[[int, float], bool] | None = None
+        self.monitor = ""
         self.rows: dict[int, dict[str, float]] = {}
+        self.pruned: str | None = None
         self.diverged: str | None = None
         self._sample: dict[str, float] = {}
         self._seen: dict[str, Tensor] = {}
@@ -71,7 +77,7 @@ class Curves(Checkpoint):
         self._lr = float(trainer.optimizers[0].param_groups[0]["lr"]) if trainer.optimizers else math.nan
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        """Write the row of the epoch; stop the run if a loss is no longer finite."""
+        """Write the row of the epoch; stop the run if a loss is no longer finite, or if it is hopeless."""
         epoch = trainer.current_epoch
         # A value that is the very object of the epoch before was not measured again, such as without validation.
         metrics = dict(trainer.callback_metrics)
@@ -86,7 +92,12 @@ class Curves(Checkpoint):
             if key in row and not math.isfinite(row[key]):
                 self.diverged = f"{key} is {row[key]} at epoch {epoch}"
                 trainer.should_stop = True
-                break
+                return
+        if self.prune is not None and self.monitor in row:
+            hopeless = self.prune(epoch + 1, row[self.monitor])
+            if hopeless and epoch + 1 != trainer.max_epochs:  # after its last epoch a run is a whole one
+                self.pruned = f"{self.monitor} is {row[self.monitor]:.4g} at epoch {epoch}"
+                trainer.should_stop = True
 
     def __getstate__(self) -> dict[str, Any]:
         """Leave the trackers and the record behind when copied to another process."""

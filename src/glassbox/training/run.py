@@ -33,7 +33,7 @@ class Outcome:
     """How a run ended.
 
     Attributes:
-        status: `finished`, `diverged` or `interrupted`; a run that failed raises instead.
+        status: `finished`, `pruned`, `diverged` or `interrupted`; a run that failed raises instead.
         exit_code: What a process that did only this run exits with.
         reason: Why it did not finish; None if it did.
         best: Epoch and metrics of the best checkpoint; of the last epoch if none was kept.
@@ -164,6 +164,8 @@ def _train(
     best = _best(curves, checkpoint)
     if curves.diverged is not None:
         return Outcome("diverged", DIVERGED, curves.diverged, best)
+    if curves.pruned is not None:
+        return Outcome("pruned", 0, curves.pruned, best)
     test = test_metrics(trainer, module, datamodule, checkpoint)
     for tracker in trackers:
         tracker.summary(test)
