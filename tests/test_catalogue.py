@@ -1,16 +1,23 @@
 """Every YAML in conf/ is built and trained by existing: a new file is tested by being there."""
 
+import re
 import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 import torch
+from omegaconf import OmegaConf
 
 from glassbox.config.compose import composed, task_values
+from glassbox.config.entry import Train
+from glassbox.config.grid import Grid
 from glassbox.config.job import execute, open_record, prepare
 from glassbox.config.place import CONF, ROOT
 from glassbox.errors import BadInput
+from glassbox.sweep.study import Study
 from glassbox.tracking.record import Record
 from glassbox.training.trainer import place
 
@@ -85,6 +92,33 @@ def test_it_is_built_and_run_where_it_can_be(name, outputs):
     assert bool(list(folder.glob("events.out.tfevents*"))) == (name == "logger/tensorboard")
     assert (outputs / "wandb").exists() == (job.values["logger"]["_target_"] or "").endswith("WandbRun")
     assert (folder / "fit-profile.txt").exists() == (name == "debug/profile")
+
+
+@pytest.mark.parametrize("name", options("sweep"))
+def test_a_sweep_file_says_what_it_asks(name):
+    text = (CONF / f"{name}.yaml").read_text()
+    for word in ("Question", "Answer", "Command", "Time"):
+        assert len(re.findall(rf"^# {word}: +\S", text, flags=re.MULTILINE)) == 1, word
+    command = re.search(r"^# Command: +(.+)$", text, flags=re.MULTILINE)[1]
+    assert command.split()[:3] == ["python", "scripts/train.py", f"sweep={Path(name).name}"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", options("sweep"))
+def test_a_sweep_file_is_run(name, outputs, monkeypatch):
+    sweeper = OmegaConf.load(CONF / f"{name}.yaml").hydra.sweeper
+    if "n_trials" in sweeper:
+        fewer, count = ["hydra.sweeper.n_trials=3"], 3
+    else:
+        axes = Grid.of(sweeper.params, []).overrides
+        fewer = [",".join([axis.texts[0], axis.texts[-1].partition("=")[2]]) for axis in axes]
+        count = 2 ** len(axes)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    assert Train([f"sweep={Path(name).name}", "study=one", "max_epochs=1", "logger=csv", *fewer]).main() == 0
+    records = [Record.read(path.parent) for path in outputs.glob("one/*/run.json")]
+    assert [record["status"] for record in records] == ["finished"] * count
+    (noted,) = Study(outputs / "one").sweeps()
+    assert f"# Question: {noted['question']}\n" in (CONF / f"{name}.yaml").read_text()
 
 
 def test_overfit_meets_the_same_rows_every_epoch():
