@@ -166,9 +166,9 @@ def test_a_job_of_a_sweep_is_the_same_job_alone(sweep, faults, outputs):
 def test_without_putting_back_a_leak_changes_the_next_job(sweep, faults, monkeypatch):
     from contextlib import nullcontext
 
-    from glassbox.sweep import worker
+    from glassbox.sweep import executor
 
-    monkeypatch.setattr(worker, "preserved_state", nullcontext)
+    monkeypatch.setattr(executor, "preserved_state", nullcontext)
     _, (_, dirty) = sweep("seed=0,1", *FAULT, "+callbacks.fault.leaks=0")
     assert Record.read(dirty)["reason"].startswith("RuntimeError: mat1 and mat2 must have the same dtype")
 

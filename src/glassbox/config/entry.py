@@ -17,6 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from glassbox.config.build import check_targets
 from glassbox.config.compose import check_hydra, check_jobs, composed, task_values
+from glassbox.config.execution import check_launcher
 from glassbox.config.grid import Grid
 from glassbox.config.grid import parse as parse_override
 from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
@@ -26,9 +27,12 @@ from glassbox.config.schema import check
 from glassbox.config.search import check_search, ends_of, pruning_of, searches
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError, told
+from glassbox.sweep.executor import SIGNALS
 from glassbox.sweep.identity import identity
-from glassbox.tracking.name import study_name, with_new_tail
+from glassbox.tracking.name import study_name
 from glassbox.tracking.wandb_run import under_agent
+
+OURS = "hydra_plugins.glassbox.launcher.GlassboxLauncher"
 
 
 class Train:
@@ -110,8 +114,6 @@ class Train:
 
         values, config = resolved(cfg), writable(cfg)
         folder = Path(HydraConfig.get().runtime.output_dir)
-        if (folder / "run.json").exists():  # a cluster has started this job before
-            folder = folder.with_name(with_new_tail(folder.name))
         record = open_record(
             values,
             config,
@@ -125,6 +127,9 @@ class Train:
         try:
             job = prepare(values, config)
         except (Exception, SystemExit) as error:
+            if isinstance(error, SystemExit) and error.code in SIGNALS:
+                record.finish("interrupted", reason=SIGNALS[error.code], exit_code=error.code)
+                raise
             reason = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else told(error)
             record.finish("failed", reason=reason, exit_code=1)
             raise
@@ -178,6 +183,8 @@ class Train:
             check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)  # it names every mistake
             raise
         check_hydra(cfg)
+        if cfg.hydra.launcher._target_ == OURS:
+            check_launcher(cfg.launcher)
         grid = Grid.of(cfg.hydra.sweeper.get("params") or {}, self.overrides)
         if not searches(cfg.hydra.sweeper):
             grid.check_listed()

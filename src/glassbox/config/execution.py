@@ -1,14 +1,41 @@
 """From the config node `launcher` to the executor that it names."""
 
+import importlib
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from glassbox.config.schema import did_you_mean
 from glassbox.errors import BadInput
 from glassbox.sweep.executor import Executor
 
-EXECUTORS = ("basic", "joblib", "submitit", "ray")
+# Name → the module below glassbox.sweep, the class, and the package that it needs, which has an extra of its name.
+EXECUTORS = {
+    "basic": ("worker", "Worker", None),
+    "joblib": ("joblib_executor", "JoblibExecutor", "joblib"),
+    "submitit_local": ("submitit_executor", "SubmititExecutor", "submitit"),
+    "submitit_slurm": ("submitit_executor", "SubmititExecutor", "submitit"),
+    "ray": ("ray_executor", "RayExecutor", "ray"),
+}
+
+
+def check_launcher(node: Mapping[str, Any]) -> None:
+    """Check that there is the executor that a `launcher` node names, and the library that it needs; nothing starts.
+
+    Args:
+        node: `executor`, and what its constructor takes; nothing means the warm worker.
+
+    Raises:
+        BadInput: There is no such executor, or its library is not installed.
+    """
+    name = str(node.get("executor", "basic"))
+    if name not in EXECUTORS:
+        near = did_you_mean(name, EXECUTORS)
+        raise BadInput(f"launcher.executor={name}: no such executor{near} ({', '.join(EXECUTORS)})")
+    package = EXECUTORS[name][2]
+    if package is not None and importlib.util.find_spec(package) is None:
+        raise BadInput(f"launcher={name} needs {package}: pip install 'glassbox[{package}]'")
 
 
 def make_executor(node: Mapping[str, Any], folder: Path) -> Executor:
@@ -21,26 +48,14 @@ def make_executor(node: Mapping[str, Any], folder: Path) -> Executor:
     Raises:
         BadInput: There is no such executor, its library is not installed, or it does not take an option.
     """
+    check_launcher(node)
     options = {key: value for key, value in node.items() if key != "executor"}
     name = str(node.get("executor", "basic"))
+    if name.startswith("submitit_"):
+        options = {"folder": folder / ".submitit", "cluster": name.removeprefix("submitit_"), **options}
+    module, kind, _ = EXECUTORS[name]
+    make = getattr(importlib.import_module(f"glassbox.sweep.{module}"), kind)
     try:
-        if name == "basic":
-            from glassbox.sweep.worker import Worker
-
-            return Worker(**options)
-        if name == "joblib":
-            from glassbox.sweep.joblib_executor import JoblibExecutor
-
-            return JoblibExecutor(**options)
-        if name == "submitit":
-            from glassbox.sweep.submitit_executor import SubmititExecutor
-
-            return SubmititExecutor(folder=folder / ".submitit", **options)
-        if name == "ray":
-            from glassbox.sweep.ray_executor import RayExecutor
-
-            return RayExecutor(**options)
+        return cast("Executor", make(**options))
     except TypeError as error:
         raise BadInput(f"launcher: {error}; conf/launcher/ has what there is") from error
-    near = did_you_mean(name, EXECUTORS)
-    raise BadInput(f"launcher.executor={name}: no such executor{near} ({', '.join(EXECUTORS)})")

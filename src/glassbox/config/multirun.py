@@ -5,7 +5,6 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import FrameType
 from typing import Any
 
 from hydra.core.config_loader import ConfigLoader
@@ -19,14 +18,12 @@ from glassbox.config.spec import Composer, Spec, live, plain
 from glassbox.config.work import Done, build_only
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.border import Range, on_border
-from glassbox.sweep.executor import Lost
+from glassbox.sweep.executor import INTERRUPTED, Lost, leave
 from glassbox.sweep.identity import determining, identity
 from glassbox.sweep.study import Run, Study, clashes, constant_and_varied
 from glassbox.sweep.table import Tally, print_job, print_tally
 from glassbox.tracking.record import Record, git_state
 from glassbox.tracking.secret import mask, mask_command
-
-TERMINATED, INTERRUPTED = 143, 130
 
 
 @dataclass(frozen=True)
@@ -103,14 +100,15 @@ class Multirun:
         self.study = Study(self.folder)
 
     def __enter__(self) -> "Multirun":
-        self._before = signal.signal(signal.SIGTERM, _leave)
+        self._before = signal.signal(signal.SIGTERM, leave)
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: object) -> bool:
         """Tell how the sweep ended; errors of ours and signals become an exit code, whatever else goes on."""
         try:
-            if hasattr(self._launcher, "executor"):
-                self._launcher.executor.close()
+            executor = vars(self._launcher).get("executor")  # not made for this
+            if executor is not None:
+                executor.close()
             if self._begun:
                 self._end()
         finally:
@@ -199,7 +197,10 @@ class Multirun:
 
     def _take(self) -> None:
         """Become the one sweep of the study, and see to what an earlier one has left."""
+        executor: Any = getattr(self._launcher, "executor", None)  # first: if it cannot be had, no folder is made
         self.study.hold()
+        if hasattr(executor, "cancel_waiting"):
+            executor.cancel_waiting()
         self.study.refresh()
         for folder in self.study.mark_interrupted("basic"):
             print(f"{folder.name}: its process ended without a word; marked as interrupted", file=sys.stderr)
@@ -283,8 +284,8 @@ class Multirun:
         try:
             for done, (index, answer) in zip(places, jobs, strict=False):
                 plan = planned[index]
-                self._settle(plan, answer)
-                failed = print_job(done, count, plan.spec.number, Path(plan.spec.folder), self._config.monitor)
+                folder = self._settle(plan, answer)
+                failed = print_job(done, count, plan.spec.number, folder, self._config.monitor)
                 if failed and self._config.fail_fast:
                     return
         finally:
@@ -306,22 +307,31 @@ class Multirun:
             if self._config.fail_fast and any(r.status.name == "FAILED" for r in returns):
                 return
 
-    def _settle(self, plan: Planned, answer: Done | Lost) -> None:
-        """See to it that a job that did not return has a record that says why."""
-        folder = Path(plan.spec.folder)
+    def _settle(self, plan: Planned, answer: Done | Lost) -> Path:
+        """See to it that a job that did not return has a record that says why, and return its run folder."""
         if isinstance(answer, Lost):
-            reason = answer.reason
-        elif answer.error is not None:
-            reason = told(answer.error)
+            reason, folder = answer.reason, self._last_folder(plan)
         else:
-            return
-        status = "interrupted" if "SIGTERM" in reason else "failed"
+            reason, folder = told(answer.error) if answer.error else "", Path(answer.folder or plan.spec.folder)
+        if not reason:
+            return folder
+        status = "interrupted" if isinstance(answer, Lost) and reason.startswith("interrupted") else "failed"
         if not (folder / "run.json").exists():
             self._open(plan).finish(status, reason=reason, exit_code=1)
-            return
+            return folder
         fields = Record.read(folder)
         if fields["status"] == "running":
             Record(folder, fields).finish(status, reason=reason, exit_code=1)
+        return folder
+
+    def _last_folder(self, plan: Planned) -> Path:
+        """Return where a job ran that cannot tell: a cluster may have started it again, in another folder."""
+        first = Path(plan.spec.folder)
+        if not (first / "run.json").exists():
+            return first
+        self.study.refresh()
+        folders = [run.folder for run in self.study.runs.values() if run.number == plan.spec.number]
+        return max(folders, key=lambda folder: (folder / "run.json").stat().st_mtime_ns, default=first)
 
     def _open(self, plan: Planned) -> Record:
         """Write the record of a job that died before it could."""
@@ -349,6 +359,7 @@ class Multirun:
 
     def _end(self) -> None:
         self.study.refresh()
+        self.study.mark_interrupted("basic")
         known = self.study.by_identity()
         runs = [known.get(name) for name in self._planned]
         unasked = max(0, (self._count or 0) - self._asked)
@@ -371,8 +382,3 @@ class Multirun:
         flat = self._planned[best.identity].flat
         keys = {key: flat.get(key, flat.get(f"optimizer.{key}")) for key in self._space}
         return {key: float(value) for key, value in keys.items() if isinstance(value, int | float)}
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a second one would break off the closing
-    raise SystemExit(TERMINATED)

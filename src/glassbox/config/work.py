@@ -4,7 +4,7 @@ import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from textwrap import indent
 from typing import Any
@@ -17,6 +17,8 @@ from glassbox.config.plain import dump
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.spec import Live, Spec, hydra_config, live, plain, task_config
 from glassbox.errors import GlassboxError
+from glassbox.tracking.name import with_new_tail
+from glassbox.tracking.record import Record
 
 
 @dataclass(frozen=True)
@@ -26,10 +28,12 @@ class Done:
     Attributes:
         value: What the task function returned; None if it failed.
         error: What it raised; None if it returned.
+        folder: Its run folder.
     """
 
     value: Any = None
     error: BaseException | None = None
+    folder: str = ""
 
 
 @dataclass(frozen=True)
@@ -55,13 +59,14 @@ class Work:
         setup_globals()
         register_resolvers()
         JobRuntime.instance().set("name", self.task_name)
+        spec = _in_new_folder(spec)
         with live(spec) as found, _in_folder(found, spec), env_override(dict(found.cfg.hydra.job.env_set)):
             if self.callbacks:
                 self.callbacks.on_job_start(config=found.cfg, task_function=self.function)
             done = self._do(found.task)
             if self.callbacks:
                 self.callbacks.on_job_end(config=found.cfg, job_return=Returned(spec, done))
-        return done
+        return replace(done, folder=spec.folder)
 
     def _do(self, cfg: DictConfig) -> Done:
         try:
@@ -100,6 +105,17 @@ class Returned(JobReturn):
     def task_name(self) -> str:  # type: ignore[override]
         """The name of the program."""
         return str(self.hydra_cfg.hydra.job.name)
+
+
+def _in_new_folder(spec: Spec) -> Spec:
+    """Return the job with a run folder that nobody has used: a cluster may start a job again."""
+    folder = Path(spec.folder)
+    if not (folder / "run.json").exists():
+        return spec
+    fields = Record.read(folder)
+    if fields["status"] == "running":
+        Record(folder, fields).finish("interrupted", reason="its process ended without a word", exit_code=137)
+    return replace(spec, folder=str(folder.with_name(with_new_tail(folder.name))))
 
 
 @contextmanager

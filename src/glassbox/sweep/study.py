@@ -16,6 +16,7 @@ from glassbox.tracking.record import Record, status_of, write_atomic
 
 SCHEMA = 1
 RESULTS = ("finished", "pruned", "diverged")
+ENDING = ("joblib", "submitit_local", "ray")  # launchers whose jobs end when their sweep does, if not at once
 WAIT = 10.0  # seconds for the last process of a sweep that was killed to be gone
 POLL = 0.05  # seconds between two tries
 
@@ -132,7 +133,8 @@ class Study:
         """Write `interrupted` into the records of runs that died without a word.
 
         Only for the sweep that holds the study: a run of ours that still says `running` must be dead, since its process
-        would hold the lock, too. Others are asked for a sign of life.
+        would hold the lock, too. The jobs of other launchers end a moment after their sweep, but those of Slurm; so the
+        ones of this machine are waited for. All others are asked for a sign of life.
 
         Args:
             launcher: The launcher whose processes keep the lock.
@@ -141,12 +143,16 @@ class Study:
             Their folders.
         """
         marked = []
+        until = time.monotonic() + WAIT
         for folder, run in list(self.runs.items()):
             fields = Record.read(folder) if run.status in ("running", "interrupted") else {}
             if fields.get("status") != "running":
                 continue
-            dead = fields["launcher"] == launcher and fields["host"] == socket.gethostname()
-            if dead or run.status == "interrupted":
+            here = fields["host"] == socket.gethostname()
+            if here and fields["launcher"] in ENDING:
+                while status_of(fields) == "running" and time.monotonic() < until:
+                    time.sleep(0.1)
+            if (here and fields["launcher"] == launcher) or status_of(fields) == "interrupted":
                 Record(folder, fields).finish("interrupted", reason="its process ended without a word", exit_code=137)
                 self.runs[folder] = _run(folder, Record.read(folder))
                 marked.append(folder)

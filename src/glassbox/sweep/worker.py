@@ -6,17 +6,14 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
-from types import FrameType
 from typing import Any
 
-from glassbox.sweep.executor import TERMINATED, Lost, left
-from glassbox.sweep.state import preserved_state
+from glassbox.sweep.executor import Lost, attempt, ended, leave
 
 PATIENCE = 10.0  # seconds that a job gets to write down that it was interrupted
 LEAVE = b""  # instead of a job: there will be none
@@ -111,12 +108,7 @@ class Worker:
         self._process.join()
         code = self._process.exitcode or 0
         self._end()
-        if code == TERMINATED:
-            return Lost("interrupted by SIGTERM")
-        if code >= 0:
-            return Lost(f"the process ended with exit code {code}")
-        name = signal.Signals(-code).name
-        return Lost(f"killed by {name}" + ", perhaps out of memory" * (name == "SIGKILL"))
+        return ended(code)
 
     def _end(self, *, interrupt: bool = False) -> None:
         """End the process and all that it has started: in order if that takes some seconds, else by SIGKILL.
@@ -149,7 +141,7 @@ def _serve(pipe: Connection, parents: Connection, function: Callable[[Any], Any]
     """Be the worker: answer one job after the other."""
     os.setsid()
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGTERM, _leave)
+    signal.signal(signal.SIGTERM, leave)
     parents.close()
     threading.Thread(target=_die_with_parent, daemon=True).start()
     # Processes that jobs fork must not keep the pipe open: its end is what tells of this process's death.
@@ -168,27 +160,10 @@ def _answer(function: Callable[[Any], Any], payload: Any) -> bytes:
     import cloudpickle
 
     try:
-        with preserved_state():
-            try:
-                result = function(payload)
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-    except KeyboardInterrupt:
-        result = Lost("interrupted by SIGINT")
-    except SystemExit as stop:
-        result = left(stop)
-    except Exception as error:  # noqa: BLE001 (told by the parent)
-        result = Lost(f"{type(error).__name__}: {error}")
-    try:
-        answer: bytes = cloudpickle.dumps(result)
+        answer: bytes = cloudpickle.dumps(attempt(function, payload))
     except Exception as error:  # noqa: BLE001 (whatever an object of somebody else raises)
         answer = pickle.dumps(Lost(f"its result cannot be sent to another process: {type(error).__name__}: {error}"))
     return answer
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    raise SystemExit(TERMINATED)
 
 
 def _die_with_parent() -> None:

@@ -242,6 +242,9 @@ def write_atomic(path: Path, text: str) -> None:
 
 
 def _alive(pid: int) -> bool:
+    stat = Path(f"/proc/{pid}/stat")  # on Linux: a process that was killed may wait long for its parent to notice
+    if stat.exists() and stat.read_text().rpartition(")")[2].split()[0] in "ZX":
+        return False
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
