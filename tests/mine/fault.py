@@ -4,6 +4,8 @@ import os
 import random
 import signal
 import sys
+import time
+from pathlib import Path
 
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -12,7 +14,7 @@ from lightning.pytorch.callbacks import Callback
 class Fault(Callback):
     """Ruin a run before its first epoch, unless the environment says CURED.
 
-    The keys name what happens, their values to which seed.
+    The keys name what happens, their values to which seed. Where the environment names a GATE, runs wait for that file.
     """
 
     def __init__(
@@ -36,6 +38,8 @@ class Fault(Callback):
         }
 
     def on_train_epoch_start(self, trainer, pl_module):
+        while "GATE" in os.environ and not Path(os.environ["GATE"]).exists():
+            time.sleep(0.02)
         if trainer.current_epoch or os.environ.get("CURED"):
             return
         if self.seed == self.kinds["raises"]:

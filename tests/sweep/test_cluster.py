@@ -1,0 +1,245 @@
+"""One study through every launcher: on a pool, on a real Slurm and on a real Ray cluster, by the real command line.
+
+All that is asked of a cluster is one test, so that pytest-xdist starts each cluster once.
+"""
+
+import contextlib
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from glassbox.config.place import ROOT
+from glassbox.tracking.record import Record, status_of
+
+pytestmark = pytest.mark.slow
+
+DEADLINE = 120.0  # seconds; only a failing test waits so long
+SMALL = ["data=moons", "data.samples=50", "batch_size=10", "max_epochs=2", "logger=csv"]
+FAULT = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
+KINDS = {"raises": 1, "diverges": 2, "killed": 3, "leaves": 4, "terminated": 5}
+ENDS = {
+    0: ("finished", None),
+    1: ("failed", "RuntimeError: the disk is full"),
+    2: ("diverged", "train/loss is nan at epoch 0"),
+    4: ("failed", "sys.exit(0) was called"),
+    5: ("interrupted", "SIGTERM"),
+    6: ("finished", None),
+    7: ("finished", None),
+}
+STUDY = ["seed=range(8)", *SMALL, *FAULT, *(f"+callbacks.fault.{kind}={seed}" for kind, seed in KINDS.items())]
+GATED = ["seed=range(3)", *SMALL, *FAULT]
+FIXTURES = {"submitit_slurm": "slurm", "ray": "ray_cluster"}
+OPTIONS = {"joblib": ["launcher.n_jobs=2"], "submitit_local": ["+launcher.max_running=2"]}
+# What may differ between the records of one run.
+OWN = ("name", "study", "started", "ended", "heartbeat", "pid", "host", "command", "launcher", "number", "seconds")
+
+
+class Command:
+    """scripts/train.py of a copy of the project, which trusts the package `mine`."""
+
+    def __init__(self, project: Path, outputs: Path) -> None:
+        self.project, self.outputs = project, outputs
+
+    @contextlib.contextmanager
+    def start(self, study: str, launcher: str, *words: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+        command = [sys.executable, str(self.project / "scripts" / "train.py"), "-m", f"study={study}"]
+        with subprocess.Popen(
+            [*command, f"launcher={launcher}", *OPTIONS.get(launcher, []), *words],
+            env=os.environ
+            | {"PYTHONPATH": f"{self.project}/src:{self.project}/tests", "GLASSBOX_OUTPUTS": str(self.outputs)}
+            | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        ) as process:
+            try:
+                yield process
+            finally:
+                process.kill()  # a test that failed would wait for ever
+
+    def __call__(self, study: str, launcher: str, *words: str, **environment: str) -> tuple[int, str, str]:
+        """Run a sweep; its exit code and what it printed."""
+        with self.start(study, launcher, *words, **environment) as process:
+            out, err = process.communicate(timeout=DEADLINE)
+        return process.returncode, out, err
+
+    def runs(self, study: str) -> dict[Path, dict[str, Any]]:
+        """Folder → record, the oldest first."""
+        folders = [path.parent for path in (self.outputs / study).glob("*/run.json")]
+        records = {folder: Record.read(folder) for folder in folders}
+        return dict(
+            sorted(records.items(), key=lambda item: (item[1]["number"], (item[0] / ".hydra").stat().st_mtime_ns))
+        )
+
+    def statuses(self, study: str) -> list[tuple[int, str]]:
+        return sorted((record["seeds"]["seed"], record["status"]) for record in self.runs(study).values())
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cluster") / "project"
+    for name in ("src", "conf", "scripts", "tests/mine"):
+        shutil.copytree(ROOT / name, folder / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+    text = (ROOT / "pyproject.toml").read_text()
+    changed = re.sub(r"^trusted_packages = .*$", 'trusted_packages = ["mine"]', text, flags=re.MULTILINE)
+    assert changed != text
+    (folder / "pyproject.toml").write_text(changed)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def reference(project: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[int, Path]:
+    """Seed → run folder of the study without its faults, by the warm worker."""
+    command = Command(project, tmp_path_factory.mktemp("reference"))
+    code, out, err = command("reference", "basic", *STUDY, CURED="1")
+    assert (code, err) == (0, ""), out + err
+    return {record["seeds"]["seed"]: folder for folder, record in command.runs("reference").items()}
+
+
+@pytest.mark.parametrize("launcher", ["joblib", "submitit_local", "submitit_slurm", "ray"])
+def test_launcher(launcher: str, project: Path, outputs: Path, request: pytest.FixtureRequest) -> None:
+    if launcher in FIXTURES:
+        request.getfixturevalue(FIXTURES[launcher])
+    command = Command(project, outputs)
+    reference = request.getfixturevalue("reference")
+    gives_the_same_results_and_tells_every_failure(command, launcher, reference)
+    ends_with_its_sweep(command, launcher, outputs)
+
+
+def gives_the_same_results_and_tells_every_failure(command: Command, launcher: str, reference: dict[int, Path]) -> None:
+    code, out, err = command("faults", launcher, *STUDY)
+    assert (code, err) == (1, ""), out + err
+    first = command.runs("faults")
+    assert sorted(record["number"] for record in first.values()) == list(range(8))
+    records = {record["seeds"]["seed"]: record for record in first.values()}
+    lost = {seed for seed, record in records.items() if seed != 3 and "lost with it" in str(record["reason"])}
+    assert len(lost) <= (1 if launcher == "joblib" else 0), out
+    told = {seed: (record["status"], record["reason"]) for seed, record in records.items() if seed not in lost}
+    status, reason = told.pop(3)
+    assert (status, "was killed" in reason or "killed by SIGKILL" in reason) == ("failed", True)
+    assert told == {seed: ended for seed, ended in ENDS.items() if seed not in lost}
+    *_, table = out.split("8/8")
+    for folder, record in first.items():
+        if record["status"] != "finished":
+            (line,) = (text for text in table.splitlines() if text.startswith(record["status"]) and folder.name in text)
+            assert record["reason"] in line
+    code, out, err = command("faults", launcher, *STUDY, CURED="1")
+    assert (code, err) == (0, ""), out + err
+    again = {folder: record for folder, record in command.runs("faults").items() if folder not in first}
+    assert {record["seeds"]["seed"] for record in again.values()} == {1, 3, 4, 5} | lost
+    finished = [folder for folder, record in {**first, **again}.items() if record["status"] == "finished"]
+    assert len(finished) == 7
+    for folder in finished:
+        assert_same(folder, reference[Record.read(folder)["seeds"]["seed"]], launcher)
+
+
+def assert_same(folder: Path, other: Path, launcher: str) -> None:
+    """Compare a run with the same run by the warm worker."""
+    ours, theirs = Record.read(folder), Record.read(other)
+    assert (ours["launcher"], theirs["launcher"]) == (launcher, "basic")
+    assert ours.keys() == theirs.keys()
+    assert {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
+    assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
+    assert {path.relative_to(folder) for path in folder.rglob("*")} == {p.relative_to(other) for p in other.rglob("*")}
+    one, two = (
+        torch.load(path / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for path in (folder, other)
+    )
+    assert one.keys() == two.keys()
+    assert all(torch.equal(one[key], two[key]) for key in one)
+
+
+def ends_with_its_sweep(command: Command, launcher: str, outputs: Path) -> None:
+    gate = outputs / "gate"
+    with command.start("gated", launcher, *GATED, GATE=str(gate)) as sweep:
+        wait_for(lambda: len(living(command)) == 2)
+        pids = living(command)
+        if launcher in FIXTURES:
+            sweep.terminate()
+        else:
+            os.killpg(sweep.pid, signal.SIGINT)  # as Ctrl-C in a terminal does
+        out, err = sweep.communicate(timeout=DEADLINE)
+    assert (sweep.returncode, err) == (143 if launcher in FIXTURES else 130, ""), out + err
+    assert "interrupted" in out
+    assert [status for _, status in command.statuses("gated")] == ["interrupted"] * 2
+    assert living(command) == set()
+    assert not any(map(lives, pids))
+    with command.start("gated", launcher, *GATED, GATE=str(gate)) as sweep:
+        wait_for(lambda: len(living(command)) == 2)
+        pids = living(command)
+        sweep.kill()
+    if launcher == "submitit_slurm":
+        outlives_its_sweep(command, gate)
+    else:
+        wait_for(lambda: not any(map(lives, pids)))
+    gate.touch()
+    code, out, err = command("gated", launcher, *GATED, GATE=str(gate))
+    assert code == 0, out + err
+    assert sorted(seed for seed, status in command.statuses("gated") if status == "finished") == [0, 1, 2]
+
+
+def outlives_its_sweep(command: Command, gate: Path) -> None:
+    """See what only Slurm does: jobs go on without their sweep, and the cluster starts jobs again."""
+    assert sorted(queue("%T")) == ["PENDING", "RUNNING", "RUNNING"]
+    (waiting,) = queue("%i", "--states=PENDING")
+    with command.start("gated", "submitit_slurm", *GATED, GATE=str(gate)) as sweep:
+        assert sweep.stdout is not None
+        assert sweep.stdout.readline() == "gated: 3 jobs; 2 are there already; 1 to run\n"
+        wait_for(lambda: len(queue("%T")) == 3)
+        assert waiting not in queue("%i"), "a job would be done twice"
+        (job,) = queue("%i", "--states=PENDING")
+        subprocess.run(["scancel", queue("%i", "--states=RUNNING")[0]], check=True)
+        wait_for(lambda: last(command)["seeds"]["seed"] == 2 and last(command)["status"] == "running")
+        preempted = last(command)
+        subprocess.run(["sbatch", "--partition=urgent", "--output=/dev/null", "--ntasks=2", "--wrap=true"], check=True)
+        wait_for(lambda: last(command)["status"] == "interrupted")
+        assert last(command)["reason"] == "SIGTERM"
+        wait_for(lambda: len(queue("%i", "--states=PENDING")) == 2)  # ours, and one of the sweep that was killed
+        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now"], check=True)
+        wait_for(lambda: last(command)["status"] == "running")
+        assert last(command)["name"] != preempted["name"]
+        assert last(command)["number"] == preempted["number"]
+        gate.touch()
+        out, err = sweep.communicate(timeout=DEADLINE)
+    assert (sweep.returncode, err) == (1, ""), out + err
+    assert "1 finished, 2 interrupted" in out
+    assert f"1/1  #{preempted['number']}  finished" in out
+    assert len(queue("%i", "--states=PENDING")) == 1
+
+
+def queue(field: str, *options: str) -> list[str]:
+    """One field of each job in Slurm's queue."""
+    command = ["squeue", "--array", "--noheader", f"--format={field}", *options]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+
+
+def last(command: Command) -> dict[str, Any]:
+    """The record of the run that began last."""
+    return list(command.runs("gated").values())[-1]
+
+
+def living(command: Command) -> set[int]:
+    """The processes of the runs that go on."""
+    return {record["pid"] for record in command.runs("gated").values() if status_of(record) == "running"}
+
+
+def lives(pid: int) -> bool:
+    record = {"status": "running", "heartbeat": "9999-01-01T00:00:00+00:00", "host": os.uname().nodename, "pid": pid}
+    return status_of(record) == "running"
+
+
+def wait_for(condition: Callable[[], bool]) -> None:
+    end = time.monotonic() + DEADLINE
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.1)
