@@ -19,7 +19,7 @@ from glassbox.config import build
 from glassbox.config.entry import Train
 from glassbox.config.grid import Grid
 from glassbox.config.place import ROOT
-from glassbox.config.search import check_devices, check_search, space_of
+from glassbox.config.search import check_search, space_of
 from glassbox.errors import BadInput
 from glassbox.sweep.border import Range
 from glassbox.sweep.search import _distribution
@@ -168,15 +168,6 @@ def test_settings_that_do_not_fit(change, message):
     assert str(caught.value).startswith(f"hydra.sweeper.{message}")
 
 
-def test_a_run_on_several_devices_is_not_pruned():
-    sweeper = OmegaConf.structured(SearchSweeperConf)
-    check_devices(sweeper, 2)
-    sweeper.pruner.name = "median"
-    check_devices(sweeper, 1)
-    with pytest.raises(BadInput, match=r"^hydra.sweeper.pruner=median: a run on several devices is not pruned; leave"):
-        check_devices(sweeper, 2)
-
-
 def test_a_search_is_a_study(search, outputs, capsys):
     code, made = search(LR, "hydra.sweeper.n_trials=3", "hydra.sweeper.question='Which rate?'")
     assert (code, len(made)) == (0, 3)
@@ -298,16 +289,29 @@ def test_fail_fast_stops_a_search(search, faults, outputs, monkeypatch, capsys):
 
 
 LONG = ["max_epochs=6", "trainer.limit_train_batches=4"]
+DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("pruner", ["median", "hyperband"])
-def test_hopeless_runs_are_pruned_as_optuna_prunes(search, outputs, pruner, capsys):
-    line = [LR.replace("1e-4", "1e-6"), *LONG, f"hydra.sweeper.pruner.name={pruner}", "hydra.sweeper.n_trials=20"]
-    code, made = search(*line)
+@pytest.mark.parametrize(
+    ("pruner", "theirs", "count", "more"),
+    [
+        ("median", optuna.pruners.MedianPruner(), 20, []),
+        ("hyperband", optuna.pruners.HyperbandPruner(max_resource=6), 20, []),
+        (
+            "median",
+            optuna.pruners.MedianPruner(n_startup_trials=2),
+            8,
+            [*DDP, "+hydra.sweeper.pruner.n_startup_trials=2"],
+        ),
+    ],
+    ids=["median", "hyperband", "median on two devices"],
+)
+def test_hopeless_runs_are_pruned_as_optuna_prunes(search, outputs, pruner, theirs, count, more, capsys):
+    line = [LR.replace("1e-4", "1e-6"), *LONG, f"hydra.sweeper.pruner.name={pruner}", f"hydra.sweeper.n_trials={count}"]
+    code, made = search(*line, *more)
     assert code == 0
-    theirs = {"median": optuna.pruners.MedianPruner(), "hyperband": optuna.pruners.HyperbandPruner(max_resource=6)}
-    study = optuna.create_study(study_name="mine", pruner=theirs[pruner])
+    study = optuna.create_study(study_name="mine", pruner=theirs)
     told = capsys.readouterr().out
     pruned = 0
     for folder, known in zip(made, trials(outputs), strict=True):
@@ -333,9 +337,9 @@ def test_hopeless_runs_are_pruned_as_optuna_prunes(search, outputs, pruner, caps
             study.tell(trial, state=optuna.trial.TrialState.PRUNED)
         else:
             study.tell(trial, record["best"]["val/loss"])
-    assert 0 < pruned < 20
-    assert f"{20 - pruned} finished, {pruned} pruned" in told
-    check_study(outputs, 20)
+    assert 0 < pruned < count
+    assert f"{count - pruned} finished, {pruned} pruned" in told
+    check_study(outputs, count)
     assert search(*line) == (0, [])
 
 

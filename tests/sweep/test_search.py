@@ -10,7 +10,7 @@ import pytest
 
 from glassbox.errors import BadInput
 from glassbox.sweep.border import Range
-from glassbox.sweep.search import DATABASE, Search, Settings, pruning
+from glassbox.sweep.search import DATABASE, Pruning, Search, Settings
 from glassbox.sweep.space import Choice, Parameter, Space
 from glassbox.sweep.strategy import Strategy, make_pruner, seed_of
 
@@ -232,10 +232,10 @@ def test_it_prunes_what_optuna_prunes(tmp_path, name, killed):
         for trial in batch:
             curve = values[trial.number]
             if killed is not None:  # just as it ended, or some epochs before; and now it is repeated
-                hopeless, whole = pruning(ours, trial.number), expected[trial.number] or 9
+                hopeless, whole = Pruning(ours, trial.number), expected[trial.number] or 9
                 answers = [hopeless(epochs, value) for epochs, value in enumerate(curve[: max(0, whole - killed)], 1)]
                 assert not any(answers[:-1])
-            hopeless = pruning(ours, trial.number)
+            hopeless = Pruning(ours, trial.number)
             end = next((epochs for epochs, value in enumerate(curve, 1) if hopeless(epochs, value)), None)
             search.tell(trial, "finished" if end is None else "pruned", curve[-1] if end is None else None)
             ends.append(end)
@@ -244,7 +244,7 @@ def test_it_prunes_what_optuna_prunes(tmp_path, name, killed):
 
 
 def test_nothing_is_reported_where_nothing_is_pruned(tmp_path):
-    assert pruning(settings(tmp_path), 0) is None
+    assert not Pruning(settings(tmp_path), 0).needed
     assert list(tmp_path.iterdir()) == []
 
 
@@ -252,7 +252,7 @@ def test_nothing_is_reported_where_nothing_is_pruned(tmp_path):
 def test_a_trial_with_a_result_is_not_reported_again(tmp_path):
     ours = settings(tmp_path, pruner=Strategy("pruner", "median"), n_trials=1)
     searched(Search(ours, SPACE))
-    assert pruning(ours, 0) is None
+    assert not Pruning(ours, 0).needed
 
 
 def test_hyperband_knows_the_length_of_a_run():

@@ -13,7 +13,7 @@ from glassbox.config.place import outputs
 from glassbox.config.schema import SEED, did_you_mean, show
 from glassbox.errors import BadInput
 from glassbox.sweep.border import Range
-from glassbox.sweep.search import Settings, check_installed, pruning
+from glassbox.sweep.search import Pruning, Settings, check_installed
 from glassbox.sweep.space import Choice, Parameter, Scalar, Space
 from glassbox.sweep.strategy import PRUNERS, SAMPLERS, Strategy, make_pruner, make_sampler
 
@@ -131,21 +131,6 @@ def space_of(grid: Grid) -> Space:
     return space
 
 
-def check_devices(sweeper: Any, devices: int) -> None:
-    """Check that a run can be pruned, if it may be.
-
-    Args:
-        sweeper: The node `hydra.sweeper`.
-        devices: On how many devices the run trains, each with a process of its own.
-
-    Raises:
-        BadInput: It cannot.
-    """
-    pruner = _strategy("pruner", sweeper.pruner).name if searches(sweeper) else "none"
-    if pruner != "none" and devices > 1:
-        raise BadInput(f"hydra.sweeper.pruner={pruner}: a run on several devices is not pruned; leave it out")
-
-
 def pruning_of(sweeper: Any, config: Mapping[str, Any], number: int) -> Callable[[int, float], bool] | None:
     """Return what a job of a search reports its epochs to; None for every other job, for which nothing is imported.
 
@@ -156,7 +141,8 @@ def pruning_of(sweeper: Any, config: Mapping[str, Any], number: int) -> Callable
     """
     if not searches(sweeper):
         return None
-    return pruning(settings_of(sweeper, config), number)
+    pruning = Pruning(settings_of(sweeper, config), number)
+    return pruning if pruning.needed else None
 
 
 def _strategy(kind: str, node: Any) -> Strategy:

@@ -6,9 +6,9 @@ was: each trial that was under way is looked up among the runs or run again, und
 
 import math
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -198,16 +198,12 @@ class Search:
                     ) from error
 
 
-def pruning(settings: Settings, number: int) -> Callable[[int, float], bool] | None:
-    """Return what a run reports its epochs to, in whatever process: it says when the run is hopeless.
+class Pruning:
+    """What a run reports its epochs to, in whatever process: it says when the run is hopeless.
 
     Args:
         settings: What the search is told.
         number: The number of the trial.
-
-    Returns:
-        A function of the number of epochs done and the monitored value; None if nothing is pruned, or the trial has
-        its result already.
 
     Example:
         >>> import tempfile
@@ -216,29 +212,53 @@ def pruning(settings: Settings, number: int) -> Callable[[int, float], bool] | N
         >>> random, median = Strategy("sampler", "random"), Strategy("pruner", "median")
         >>> settings = Settings(Path(tempfile.mkdtemp()), "mine", "minimize", random, median)
         >>> (trial,) = next(Search(settings, space).batches())
-        >>> pruning(settings, trial.number)(1, 0.5)  # there is nothing to compare it with yet
+        >>> Pruning(settings, trial.number)(1, 0.5)  # there is nothing to compare it with yet
         False
     """
-    if settings.pruner.name == "none":
-        return None
-    study = _open(settings)
-    storage, trial_id = study._storage, _trial_id(study, number)
-    if storage.get_trial(trial_id).state.is_finished():
-        return None
 
-    def hopeless(epochs: int, value: float) -> bool:
-        trial = storage.get_trial(trial_id)
+    def __init__(self, settings: Settings, number: int) -> None:
+        self.settings = settings
+        self.number = number
+
+    @cached_property
+    def _study(self) -> Any:
+        return _open(self.settings)
+
+    @property
+    def _trial(self) -> Any:
+        """What the storage knows of the trial now."""
+        study = self._study
+        return study._storage.get_trial(_trial_id(study, self.number))
+
+    @property
+    def needed(self) -> bool:
+        """Whether hopeless runs are ended at all, and this trial has no result yet."""
+        return self.settings.pruner.name != "none" and not self._trial.state.is_finished()
+
+    def __call__(self, epochs: int, value: float) -> bool:
+        """Report an epoch.
+
+        Args:
+            epochs: The number of epochs done.
+            value: The monitored value.
+
+        Returns:
+            Whether the run is hopeless.
+        """
+        trial, storage = self._trial, self._study._storage
         said = trial.user_attrs.get(HOPELESS)
         if epochs < (trial.last_step or 0) or epochs == said:
             return bool(epochs == said)  # the run repeats one that was killed: the answer is the same
-        storage.set_trial_intermediate_value(trial_id, epochs, value)
+        storage.set_trial_intermediate_value(trial._trial_id, epochs, value)
         trial.intermediate_values[epochs] = value
-        answer = bool(study.pruner.prune(study, trial))
+        answer = bool(self._study.pruner.prune(self._study, trial))
         if answer:
-            storage.set_trial_user_attr(trial_id, HOPELESS, epochs)
+            storage.set_trial_user_attr(trial._trial_id, HOPELESS, epochs)
         return answer
 
-    return hopeless
+    def __getstate__(self) -> dict[str, Any]:
+        """Leave the open storage behind when copied to another process."""
+        return {"settings": self.settings, "number": self.number}
 
 
 def check_installed() -> None:

@@ -94,7 +94,8 @@ class Curves(Checkpoint):
                 trainer.should_stop = True
                 return
         if self.prune is not None and self.monitor in row:
-            hopeless = self.prune(epoch + 1, row[self.monitor])
+            hopeless = trainer.is_global_zero and self.prune(epoch + 1, row[self.monitor])
+            hopeless = trainer.strategy.broadcast(hopeless)  # all processes of a run end together
             if hopeless and epoch + 1 != trainer.max_epochs:  # after its last epoch a run is a whole one
                 self.pruned = f"{self.monitor} is {row[self.monitor]:.4g} at epoch {epoch}"
                 trainer.should_stop = True
