@@ -168,6 +168,17 @@ def test_settings_that_do_not_fit(change, message):
     assert str(caught.value).startswith(f"hydra.sweeper.{message}")
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "other"), [("grid", "search"), ("search", "grid")])
+def test_a_study_is_of_a_grid_or_of_a_search(search, kind, other):
+    lines = {"grid": ["hydra/sweeper=grid", "lr=0.1"], "search": [LR, "hydra.sweeper.n_trials=1"]}
+    assert search(*lines[kind])[0] == 0
+    with pytest.raises(BadInput) as caught:
+        search(*lines[other])
+    told = f"it has the jobs of a {kind}, and a {other} has numbers of its own; choose another study=NAME"
+    assert str(caught.value) == f"study=mine: {told}"
+
+
 def test_a_search_is_a_study(search, outputs, capsys):
     code, made = search(LR, "hydra.sweeper.n_trials=3", "hydra.sweeper.question='Which rate?'")
     assert (code, len(made)) == (0, 3)

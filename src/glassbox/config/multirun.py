@@ -90,8 +90,8 @@ class Multirun:
         self._space = dict(space or {})
         self._question = question
         self._planned: dict[str, Planned] = {}
+        self._entry: dict[str, Any] = {}
         self._begun = False
-        self._noted: tuple[Mapping[str, Any], Sequence[str], int] = {}, (), 0
         self._count: int | None = None
         self._asked = 0
         self._checked: dict[tuple[str, ...], Planned | None] = {}
@@ -132,10 +132,17 @@ class Multirun:
             count: How many jobs a search will suggest, those of earlier calls among them.
 
         Raises:
-            BadInput: Another sweep of the study runs; its earlier sweeps differ in a key; or values cannot be used, and
-                each of them is named.
+            BadInput: Another sweep of the study runs; its earlier sweeps are of another kind or differ in a key; or
+                values cannot be used, and each of them is named.
         """
         self._take()
+        kind = "grid" if count is None else "search"
+        for sweep in self.study.sweeps():
+            if sweep["kind"] != kind:  # a trial has the number of its job
+                raise BadInput(
+                    f"study={self.folder.name}: it has the jobs of a {sweep['kind']}, and a {kind} has numbers of its "
+                    "own; choose another study=NAME"
+                )
         planned = [self._plan(job) for job in jobs]
         self._checked = {tuple(job): plan for job, plan in zip(jobs, planned, strict=True)}
         constant, varied = constant_and_varied(plan.flat for plan in planned)
@@ -159,7 +166,17 @@ class Multirun:
         if wrong:
             raise BadInput("\n".join(wrong))
         self._count = count
-        self._noted = constant, axes, len(jobs) if count is None else count
+        self._entry = {
+            "kind": kind,
+            "command": mask_command(self._train.command),
+            "question": self._question,
+            "notes": self._config.notes,
+            "jobs": len(jobs) if count is None else count,
+            "git": git_state(ROOT),
+            "axes": axes,
+            "constant": mask(dict(constant)),
+            "space": {key: vars(s) if isinstance(s, Range) else list(s) for key, s in self._space.items()},
+        }
 
     def run(self, jobs: Sequence[Sequence[str]], numbers: Sequence[int] | None = None) -> list[Result]:
         """Run the jobs that the study has no result of.
@@ -172,7 +189,8 @@ class Multirun:
             How each of the jobs ended, now or earlier.
         """
         if not self._begun:
-            self._begin(*self._noted)
+            self._begun = True
+            self.study.begin(self._entry)
         planned = [self._checked.pop(tuple(job), None) or self._plan(job) for job in jobs]
         known = self.study.by_identity()
         todo: dict[str, Planned] = {}
@@ -228,21 +246,6 @@ class Multirun:
         if run is None or (run.status == "diverged" and self._config.retry_diverged):
             return False
         return run.has_result or run.status == "running"
-
-    def _begin(self, constant: Mapping[str, Any], axes: Sequence[str], count: int) -> None:
-        self._begun = True
-        self.study.begin(
-            {
-                "command": mask_command(self._train.command),
-                "question": self._question,
-                "notes": self._config.notes,
-                "jobs": count,
-                "git": git_state(ROOT),
-                "axes": axes,
-                "constant": mask(dict(constant)),
-                "space": {key: vars(s) if isinstance(s, Range) else list(s) for key, s in self._space.items()},
-            }
-        )
 
     def _tell_plan(self, count: int, distinct: int, todo: int) -> None:
         same = f", {count - distinct} of them repeat another" if distinct < count else ""
