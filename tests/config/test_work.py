@@ -44,7 +44,7 @@ def test_a_job_gets_its_config_and_leaves_hydras_files(composer):
             return number * 2
 
         done = Work(function)(spec)
-        assert done == Done(number * 2)
+        assert done == Done(number * 2, folder=spec.folder)
         returned = Returned(spec, done)
         assert (returned.return_value, returned.status) == (number * 2, JobStatus.COMPLETED)
         folder = spec.folder + "/.hydra/"
