@@ -15,7 +15,7 @@ from glassbox.sweep import study as study_module
 from glassbox.sweep.study import Study
 from glassbox.tracking.metrics_csv import MetricsCsv, read
 from glassbox.tracking.record import Record
-from glassbox.training import run  # noqa: F401 (imported before the workers are forked, which then need not)
+from glassbox.training import run  # imported before the workers are forked, which then need not
 
 SMALL = ["data=moons", "data.samples=50", "batch_size=10", "max_epochs=2", "logger=csv"]
 FAULT = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
@@ -24,6 +24,8 @@ FAULT = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${
 @pytest.fixture
 def sweep(outputs, monkeypatch):
     """Give a function that does a multirun and returns (its exit code, the run folders that it made)."""
+
+    monkeypatch.setattr(run, "draw_boundary", lambda *_: None)  # a picture takes longer than such a job
 
     def call(*argv: str) -> tuple[int, list[Path]]:
         before = runs(outputs)
