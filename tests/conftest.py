@@ -3,6 +3,8 @@
 import logging
 import os
 import random
+import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -81,6 +83,18 @@ def wandb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[An
             monkeypatch.setenv(key, value)
         yield server
     assert server.unknown == []
+
+
+@pytest.fixture(scope="session")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A copy of the project which trusts the package of a user, tests/mine, and has it in its src/."""
+    root, copy = Path(__file__).parents[1], tmp_path_factory.mktemp("copy") / "project"
+    for name in ("src", "conf", "scripts"):
+        shutil.copytree(root / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
+    shutil.copytree(root / "tests" / "mine", copy / "src" / "mine", ignore=shutil.ignore_patterns("__pycache__"))
+    text = (root / "pyproject.toml").read_text()
+    (copy / "pyproject.toml").write_text(re.sub(r"(?m)^trusted_packages = .*$", 'trusted_packages = ["mine"]', text))
+    return copy
 
 
 @pytest.fixture

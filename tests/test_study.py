@@ -3,18 +3,17 @@
 import json
 import os
 import random
-import shutil
 import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from glassbox.config.place import ROOT
 from glassbox.tracking.record import Record
 
 pytestmark = pytest.mark.slow
@@ -24,32 +23,32 @@ FAULTS = {"raises": 7, "diverges": 19, "killed": 31, "leaves": 43}
 
 
 @pytest.fixture(scope="session")
-def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A copy of the project in which a config may name the package of a user, and a table of three features."""
-    copy = tmp_path_factory.mktemp("project")
-    for name in ("src", "conf", "scripts"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__"))
-    settings = (ROOT / "pyproject.toml").read_text()
-    (copy / "pyproject.toml").write_text(settings.replace("trusted_packages = []", 'trusted_packages = ["mine"]'))
-    shutil.copytree(Path(__file__).parent / "mine", copy / "src" / "mine")
+def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A table of three features: of two, each run would draw its boundary."""
     features = np.random.default_rng(0).normal(size=(50, 3))
     rows = [[*row, int(row.sum() > 0)] for row in features]
-    (copy / "table.csv").write_text("a,b,c,label\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
-    return copy
+    path = tmp_path_factory.mktemp("data") / "table.csv"
+    path.write_text("a,b,c,label\n" + "".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
 
 
-def start(project: Path, outputs: Path, *more: str, **environment: str) -> subprocess.Popen:
-    """Start the sweep of fifty seeds in a session of its own."""
-    data = ["data=csv", f"data.path={project / 'table.csv'}", "data.target=label", "batch_size=10", "max_epochs=2"]
-    command = [sys.executable, str(project / "scripts" / "train.py"), "-m", "study=fifty", "seed=range(50)", *data]
-    return subprocess.Popen(
-        [*command, "logger=csv", *more],
-        env=os.environ | {"PYTHONPATH": str(project / "src"), "GLASSBOX_OUTPUTS": str(outputs)} | environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
+@pytest.fixture(scope="session")
+def sweep(project: Path, table: Path) -> Callable[..., subprocess.Popen]:
+    """Give a function that starts the sweep of fifty seeds, in a session of its own."""
+
+    def start(outputs: Path, *more: str, **environment: str) -> subprocess.Popen:
+        data = ["data=csv", f"data.path={table}", "data.target=label", "batch_size=10", "max_epochs=2", "logger=csv"]
+        command = [sys.executable, str(project / "scripts" / "train.py"), "-m", "study=fifty", "seed=range(50)", *data]
+        return subprocess.Popen(
+            [*command, *more],
+            env=os.environ | {"PYTHONPATH": str(project / "src"), "GLASSBOX_OUTPUTS": str(outputs)} | environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            start_new_session=True,
+        )
+
+    return start
 
 
 def begun(process: subprocess.Popen, outputs: Path) -> None:
@@ -90,10 +89,10 @@ def alive(pid: int) -> bool:
         return False
 
 
-def test_four_faults_among_fifty_jobs(project, outputs):
+def test_four_faults_among_fifty_jobs(sweep, outputs):
     faults = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
     faults += [f"+callbacks.fault.{kind}={seed}" for kind, seed in FAULTS.items()]
-    process = start(project, outputs, *faults)
+    process = sweep(outputs, *faults)
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 1, told
     assert "fifty: 46 finished, 1 diverged, 3 failed" in told
@@ -113,7 +112,7 @@ def test_four_faults_among_fifty_jobs(project, outputs):
         assert reason in line
     before = {seed: files(run["folder"]) for seed, run in first.items()}
 
-    process = start(project, outputs, *faults, CURED="1")
+    process = sweep(outputs, *faults, CURED="1")
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, told
     assert "50 jobs; 47 are there already; 3 to run" in told
@@ -126,10 +125,12 @@ def test_four_faults_among_fifty_jobs(project, outputs):
 
 
 @pytest.fixture(scope="session")
-def uninterrupted(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, float]:
+def uninterrupted(
+    sweep: Callable[..., subprocess.Popen], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, float]:
     """The outputs of a sweep that nothing has stopped, and the seconds that its jobs took."""
     outputs = tmp_path_factory.mktemp("uninterrupted")
-    process = start(project, outputs)
+    process = sweep(outputs)
     begun(process, outputs)
     started = time.monotonic()
     told = process.communicate(timeout=PATIENCE)[0]
@@ -138,10 +139,10 @@ def uninterrupted(project: Path, tmp_path_factory: pytest.TempPathFactory) -> tu
 
 
 @pytest.mark.parametrize("draw", range(10))
-def test_a_sweep_killed_at_a_random_moment_loses_nothing(project, outputs, uninterrupted, draw):
+def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninterrupted, draw):
     whole, seconds = uninterrupted
     moment = random.Random(draw).uniform(0, seconds)  # after the first job has begun
-    process = start(project, outputs)
+    process = sweep(outputs)
     begun(process, outputs)
     try:
         process.wait(moment)
@@ -152,7 +153,7 @@ def test_a_sweep_killed_at_a_random_moment_loses_nothing(project, outputs, unint
     running = [run for run in records(outputs) if run["status"] == "running"]
     assert len(running) <= 1, "one job at most was in flight"
 
-    process = start(project, outputs)  # at once, while the worker may still be dying
+    process = sweep(outputs)  # at once, while the worker may still be dying
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, f"killed after {moment:.2f} s\n{told}"
     assert [run["pid"] for run in running if alive(run["pid"])] == [], "no worker stays behind"
@@ -171,8 +172,8 @@ def test_a_sweep_killed_at_a_random_moment_loses_nothing(project, outputs, unint
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_sweep_that_is_asked_to_stop_says_what_is_left(project, outputs, uninterrupted, number):
-    process = start(project, outputs)
+def test_a_sweep_that_is_asked_to_stop_says_what_is_left(sweep, outputs, uninterrupted, number):
+    process = sweep(outputs)
     for line in process.stdout:
         if line.startswith(" 3/50"):
             break
@@ -182,7 +183,7 @@ def test_a_sweep_that_is_asked_to_stop_says_what_is_left(project, outputs, unint
     found = records(outputs)
     assert {run["status"] for run in found} <= {"finished", "interrupted"}
     assert f"{50 - len(found)} not run" in told
-    process = start(project, outputs)
+    process = sweep(outputs)
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, told
     finished = by_seed([run for run in records(outputs) if run["status"] == "finished"])

@@ -61,3 +61,11 @@ class Fault(Callback):
             random.seed(0)
             os.environ["LEAKED"] = "1"
             os.chdir("/")
+
+
+class Break(Callback):
+    """Break an epoch in the middle."""
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.current_epoch == 2 and batch_idx == 1:
+            raise RuntimeError("the disk is\nfull")

@@ -1,7 +1,6 @@
 """A run in several processes: the numbers of one process, one record of all, and whatever ends one ends all."""
 
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -22,109 +21,13 @@ DOUBLE = "trainer.precision=64-true"
 SMALL = ["data=moons", "data.samples=155", "logger=csv"]  # 93, 31 and 31 rows
 PATIENCE = 120.0  # seconds; only a failing test waits so long
 
-MINE = '''
-"""Faults in one of the processes, and plain Lightning that knows nothing of several."""
-
-import logging
-import os
-import signal
-import sys
-import time
-
-import lightning.pytorch as pl
-import torch
-from torch import nn
-from torch.utils.data import DataLoader, TensorDataset
-
-
-class Trap(Exception):
-    """It can be sent, but not made again: its constructor wants more than its message."""
-
-    def __init__(self, first, second):
-        super().__init__("two numbers")
-
-
-class Fault(pl.Callback):
-    """Something happens in one process, in the middle of an epoch."""
-
-    def __init__(self, rank, kind):
-        self.rank, self.kind = rank, kind
-
-    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
-        if (trainer.current_epoch, batch_idx, trainer.global_rank) != (2, 1, self.rank):
-            return
-        if self.kind == "raises":
-            raise RuntimeError("the disk is\\nfull")
-        if self.kind == "traps":
-            raise Trap(1, 2)
-        if self.kind == "leaves":
-            sys.exit(0)
-        if self.kind == "hangs":
-            time.sleep(3600)
-        if self.kind == "logs":
-            logging.getLogger("mine").warning("a word from process %d", self.rank)
-            print("a printed word")
-        if self.kind == "drops":
-            with torch.no_grad():
-                next(iter(pl_module.parameters())).fill_(float("nan"))
-        os.kill(os.getpid(), {"killed": signal.SIGKILL}.get(self.kind, 0))
-
-
-class Net(pl.LightningModule):
-    def __init__(self, lr):
-        super().__init__()
-        self.net = nn.Sequential(nn.Linear(8, 3), nn.Tanh(), nn.Linear(3, 8))
-        self.lr = lr
-
-    def training_step(self, batch, batch_idx):
-        return self._loss(batch, "train")
-
-    def validation_step(self, batch, batch_idx):
-        self._loss(batch, "val")
-
-    def test_step(self, batch, batch_idx):
-        self._loss(batch, "test")
-
-    def configure_optimizers(self):
-        return torch.optim.Adam(self.parameters(), lr=self.lr)
-
-    def _loss(self, batch, stage):
-        (x,) = batch
-        loss = nn.functional.mse_loss(self.net(x), x)
-        self.log_dict({f"{stage}/loss": loss}, on_step=False, on_epoch=True)
-        return loss
-
-
-class Data(pl.LightningDataModule):
-    def __init__(self, batch_size):
-        super().__init__()
-        self.batch_size = batch_size
-        self.sets = torch.rand(600, 8, generator=torch.Generator().manual_seed(0)).split([400, 100, 100])
-
-    def train_dataloader(self):
-        return DataLoader(TensorDataset(self.sets[0]), batch_size=self.batch_size, shuffle=True, drop_last=False)
-
-    def val_dataloader(self):
-        return DataLoader(TensorDataset(self.sets[1]), batch_size=self.batch_size)
-
-    def test_dataloader(self):
-        return DataLoader(TensorDataset(self.sets[2]), batch_size=self.batch_size)
-'''
-
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A copy of the project with a package of a user's."""
-    copy = tmp_path_factory.mktemp("copy")
-    for name in ("src", "conf", "scripts"):
-        shutil.copytree(ROOT / name, copy / name, ignore=shutil.ignore_patterns("__pycache__", "local"))
-    text = (ROOT / "pyproject.toml").read_text()
-    (copy / "pyproject.toml").write_text(text.replace("trusted_packages = []", 'trusted_packages = ["mine"]'))
-    (copy / "src" / "mine").mkdir()
-    (copy / "src" / "mine" / "__init__.py").write_text(MINE)
-    (copy / "conf" / "model" / "net.yaml").write_text("_target_: mine.Net\nlr: ${lr}\n")
-    (copy / "conf" / "data" / "rows.yaml").write_text("# @package _global_\ndata:\n  _target_: mine.Data\n")
-    return copy
+def project(project) -> Path:
+    """The copy of the project, with options for what the user's package has."""
+    (project / "conf" / "model" / "net.yaml").write_text("_target_: mine.device.Net\nlr: ${lr}\n")
+    (project / "conf" / "data" / "rows.yaml").write_text("# @package _global_\ndata:\n  _target_: mine.device.Data\n")
+    return project
 
 
 def start(*argv: str, root: Path = ROOT, script: str = "train.py") -> subprocess.Popen:
@@ -259,7 +162,7 @@ def check_gone(outputs: Path) -> None:
 
 
 def fault(kind: str, rank: int) -> list[str]:
-    return ["+callbacks.x._target_=mine.Fault", f"+callbacks.x.kind={kind}", f"+callbacks.x.rank={rank}"]
+    return ["+callbacks.x._target_=mine.device.Fault", f"+callbacks.x.kind={kind}", f"+callbacks.x.rank={rank}"]
 
 
 FAULTS = {
