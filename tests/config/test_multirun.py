@@ -2,46 +2,26 @@
 
 import os
 import signal
-import sys
 from pathlib import Path
 
 import pytest
 import torch
 
-from glassbox.config import build
 from glassbox.config.entry import Train
 from glassbox.errors import BadInput
 from glassbox.sweep import study as study_module
 from glassbox.sweep.study import Study
 from glassbox.tracking.metrics_csv import MetricsCsv, read
 from glassbox.tracking.record import Record
-from glassbox.training import run  # imported before the workers are forked, which then need not
 
 SMALL = ["data=moons", "data.samples=50", "batch_size=10", "max_epochs=2", "logger=csv"]
 FAULT = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
 
 
 @pytest.fixture
-def sweep(outputs, monkeypatch):
-    """Give a function that does a multirun and returns (its exit code, the run folders that it made)."""
-
-    monkeypatch.setattr(run, "draw_boundary", lambda *_: None)  # a picture takes longer than such a job
-
-    def call(*argv: str) -> tuple[int, list[Path]]:
-        before = runs(outputs)
-        monkeypatch.setattr(sys, "argv", ["train.py"])
-        code = Train(["-m", *SMALL, *argv]).main()
-        return code, [folder for folder in runs(outputs) if folder not in before]
-
-    return call
-
-
-@pytest.fixture
-def faults(monkeypatch):
-    """Let configs name the package of a user."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    trusted = (*build.TRUSTED, "mine")
-    monkeypatch.setattr(build, "trusted_packages", lambda: trusted)
+def sweep(multirun):
+    """Give a function that does a small multirun and returns (its exit code, the run folders that it made)."""
+    return lambda *argv: multirun(*SMALL, *argv)
 
 
 def runs(outputs: Path) -> list[Path]:
@@ -194,24 +174,12 @@ def test_a_torn_record_counts_as_interrupted(sweep, capsys):
     _, (_first, second) = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     torn = (second / "run.json").read_bytes()[:50]
     (second / "run.json").write_bytes(torn)
-    code, (again,) = sweep_again("study=mine", "lr=0.1,0.2", "max_epochs=1")
+    code, (again,) = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     assert code == 0
     assert read(again / "metrics.csv")[0]["train/lr"] == 0.2
     warning = capsys.readouterr().err
     assert warning.startswith(f"Warning: {second / 'run.json'} cannot be read")
     assert (second / "run.json").read_bytes() == torn
-
-
-def sweep_again(*argv):
-    """Do a multirun in a study one of whose records cannot be read."""
-    import json
-
-    folder = Path(os.environ["GLASSBOX_OUTPUTS"]) / "mine"
-    before = set(folder.glob("*/run.json"))
-    code = Train(["-m", *SMALL, *argv]).main()
-    made = [path.parent for path in folder.glob("*/run.json") if path not in before]
-    assert all(json.loads((one / "run.json").read_text())["status"] == "finished" for one in made)
-    return code, made
 
 
 def test_a_run_that_died_is_marked_and_run_again(sweep, capsys):

@@ -15,8 +15,6 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
-from glassbox.config import build
-from glassbox.config.entry import Train
 from glassbox.config.grid import Grid
 from glassbox.config.place import ROOT
 from glassbox.config.search import check_search, space_of
@@ -38,24 +36,9 @@ PATIENCE = 120.0
 
 
 @pytest.fixture
-def search(outputs, monkeypatch):
+def search(multirun):
     """Give a function that searches and returns (its exit code, the run folders that it made)."""
-
-    def call(*argv: str) -> tuple[int, list[Path]]:
-        before = runs(outputs)
-        monkeypatch.setattr(sys, "argv", ["train.py"])
-        code = Train(["-m", *TINY, *argv]).main()
-        return code, [folder for folder in runs(outputs) if folder not in before]
-
-    return call
-
-
-@pytest.fixture
-def faults(monkeypatch):
-    """Let configs name the package of a user."""
-    monkeypatch.syspath_prepend(str(Path(__file__).parents[1]))
-    trusted = (*build.TRUSTED, "mine")
-    monkeypatch.setattr(build, "trusted_packages", lambda: trusted)
+    return lambda *argv: multirun(*TINY, *argv)
 
 
 def runs(outputs: Path) -> list[Path]:

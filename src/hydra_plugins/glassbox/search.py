@@ -5,9 +5,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from hydra.core.config_store import ConfigStore
-from hydra.plugins.sweeper import Sweeper
-from hydra.types import HydraContext, TaskFunction
-from omegaconf import DictConfig
+
+from hydra_plugins.glassbox.sweeper import StudySweeper
 
 
 @dataclass
@@ -42,21 +41,8 @@ class SearchSweeperConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="search", node=SearchSweeperConf, provider="glassbox")
 
 
-class SearchSweeper(Sweeper):
+class SearchSweeper(StudySweeper):
     """Run the trials that optuna suggests."""
-
-    def __init__(self, **node: Any) -> None:
-        self.params, self.question = node["params"], node["question"]
-
-    def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
-        """Take what Hydra gives to every sweeper, and make the launcher."""
-        from hydra.core.plugins import Plugins
-
-        self.config: Any = config
-        self.task_function, self.loader = task_function, hydra_context.config_loader
-        self.launcher: Any = Plugins.instance().instantiate_launcher(
-            hydra_context=hydra_context, task_function=task_function, config=config
-        )
 
     def sweep(self, arguments: list[str]) -> Any:
         """Search until the study has its number of trials with a result."""

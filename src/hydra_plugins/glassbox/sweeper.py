@@ -28,12 +28,15 @@ class GridSweeperConf:
 ConfigStore.instance().store(group="hydra/sweeper", name="grid", node=GridSweeperConf, provider="glassbox")
 
 
-class GridSweeper(Sweeper):
-    """Run every combination of the values of all overrides."""
+class StudySweeper(Sweeper):
+    """What the sweepers of a study share: they keep what Hydra gives them.
 
-    def __init__(self, params: DictConfig, question: str | None) -> None:
-        self.params = params
-        self.question = question
+    Args:
+        **node: Hydra's node of the sweeper.
+    """
+
+    def __init__(self, **node: Any) -> None:
+        self.params, self.question = node["params"], node["question"]
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives to every sweeper, and make the launcher."""
@@ -44,6 +47,10 @@ class GridSweeper(Sweeper):
         self.launcher: Any = Plugins.instance().instantiate_launcher(
             hydra_context=hydra_context, task_function=task_function, config=config
         )
+
+
+class GridSweeper(StudySweeper):
+    """Run every combination of the values of all overrides."""
 
     def sweep(self, arguments: list[str]) -> Any:
         """Run the combinations; in a multirun of scripts/train.py, those that its study has no result of."""
