@@ -90,14 +90,13 @@ class JoblibExecutor:
 
     def _stop(self, flying: list["Future[Any]"]) -> None:
         """Let running jobs write down that they were interrupted."""
-        told: set[int] = set()
         until = time.monotonic() + PATIENCE
         while self._pool is not None and time.monotonic() < until:
-            for pid in set(self._pool._processes or ()) - told:
+            # Again and again: a process that is about to begin a job ignores it. A job that has heard it does, too.
+            for pid in list(self._pool._processes or ()):
                 with contextlib.suppress(ProcessLookupError):
-                    if os.getsid(pid) == pid:  # else it has not begun yet, and would die of it
+                    if os.getsid(pid) == pid:  # else it is not set up yet, and would die of it
                         os.kill(pid, signal.SIGTERM)
-                        told.add(pid)
             if not wait(flying, timeout=POLL).not_done:
                 break
         self.close()
