@@ -151,7 +151,7 @@ class Study:
             here = fields["host"] == socket.gethostname()
             if here and fields["launcher"] in ENDING:
                 while status_of(fields) == "running" and time.monotonic() < until:
-                    time.sleep(0.1)
+                    time.sleep(POLL)
             if (here and fields["launcher"] == launcher) or status_of(fields) == "interrupted":
                 Record(folder, fields).finish("interrupted", reason="its process ended without a word", exit_code=137)
                 self.runs[folder] = _run(folder, Record.read(folder))
