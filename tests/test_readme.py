@@ -34,6 +34,8 @@ def test_its_options_are_those_of_conf():
         "trainer",
         "logger",
         "callbacks",
+        "launcher",
+        "sweep",
         "experiment",
         "debug",
     ):
