@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +19,7 @@ from glassbox.tracking.record import Record
 pytestmark = pytest.mark.slow
 
 PATIENCE = 120.0  # seconds; only a failing test waits so long
+FIFTY = ("study=fifty", "seed=range(50)")
 FAULTS = {"raises": 7, "diverges": 19, "killed": 31, "leaves": 43}
 
 
@@ -34,13 +35,12 @@ def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def sweep(project: Path, table: Path) -> Callable[..., subprocess.Popen]:
-    """Give a function that starts the sweep of fifty seeds, in a session of its own."""
+    """Give a function that starts a sweep, in a session of its own; by default that of fifty seeds."""
 
-    def start(outputs: Path, *more: str, **environment: str) -> subprocess.Popen:
+    def start(outputs: Path, *more: str, what: Sequence[str] = FIFTY, **environment: str) -> subprocess.Popen:
         data = ["data=csv", f"data.path={table}", "data.target=label", "batch_size=10", "max_epochs=2", "logger=csv"]
-        command = [sys.executable, str(project / "scripts" / "train.py"), "-m", "study=fifty", "seed=range(50)", *data]
         return subprocess.Popen(
-            [*command, *more],
+            [sys.executable, str(project / "scripts" / "train.py"), "-m", *what, *data, *more],
             env=os.environ | {"PYTHONPATH": str(project / "src"), "GLASSBOX_OUTPUTS": str(outputs)} | environment,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -188,3 +188,16 @@ def test_a_sweep_that_is_asked_to_stop_says_what_is_left(sweep, outputs, uninter
     assert process.returncode == 0, told
     finished = by_seed([run for run in records(outputs) if run["status"] == "finished"])
     assert len(finished) == 50
+
+
+def test_two_sweeps_started_together_share_no_folder(sweep, outputs):
+    together = [sweep(outputs, what=("seed=0,1",)) for _ in range(2)]
+    for process in together:
+        told = process.communicate(timeout=PATIENCE)[0]
+        assert process.returncode == 0, told
+    studies = [sorted(folder.glob("*/run.json")) for folder in outputs.glob("sweep-*")]
+    assert [len(runs) for runs in studies] == [2, 2]
+    found = [Record.read(path.parent) for runs in studies for path in runs]
+    assert {record["status"] for record in found} == {"finished"}
+    assert len({record["identity"] for record in found}) == 2
+    assert len({record["pid"] for record in found}) == 2

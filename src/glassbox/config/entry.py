@@ -186,17 +186,16 @@ class Train:
         if cfg.hydra.launcher._target_ == OURS:
             check_launcher(cfg.launcher)
         grid = Grid.of(cfg.hydra.sweeper.get("params") or {}, self.overrides)
-        if not searches(cfg.hydra.sweeper):
+        search = searches(cfg.hydra.sweeper)
+        if not search:
             grid.check_listed()
         if cfg.rerun is not None:
             raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if cfg.study == "runs" and "study" not in keys(self.overrides):
             self.overrides.append(f"study={study_name()}")
-        if searches(cfg.hydra.sweeper):
-            check_jobs(CONF, "train", ends_of(grid), look, extra=self.args.config_dir)
+        check_jobs(CONF, "train", ends_of(grid) if search else grid, look, extra=self.args.config_dir)
+        if search:
             check_search(cfg.hydra.sweeper, cfg, grid)
-        else:
-            check_jobs(CONF, "train", grid, look, extra=self.args.config_dir)
         check_writable()
 
     def _rerun(self, cfg: DictConfig) -> tuple[DictConfig, dict[str, Any]]:
