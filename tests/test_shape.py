@@ -25,7 +25,7 @@ LAYERS = (
     ("glassbox.data", "glassbox.model", "glassbox.init", "glassbox.replay", "glassbox.doctor.checks"),
     ("glassbox.mechanics",),
     ("glassbox.drawing",),
-    ("glassbox.errors",),
+    ("glassbox.errors", "glassbox.process"),
     ("glassbox",),
 )
 LEVEL = {entry: level for level, row in enumerate(LAYERS) for entry in row}

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
+from glassbox.process import killed_by
 from glassbox.sweep.state import preserved_state
 
 TERMINATED, INTERRUPTED = 143, 130
@@ -47,8 +48,7 @@ def ended(code: int) -> Lost:
     number = -code if code < 0 else code - 128
     if number not in signal.valid_signals():
         return Lost(f"the process ended with exit code {code}")
-    name = signal.Signals(number).name
-    return Lost(f"killed by {name}" + ", perhaps out of memory" * (name == "SIGKILL"))
+    return Lost(killed_by(number))
 
 
 def attempt(

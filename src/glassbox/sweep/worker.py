@@ -6,13 +6,13 @@ import multiprocessing
 import os
 import pickle
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.connection import Connection
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+from glassbox.process import die_with_parent
 from glassbox.sweep.executor import Lost, attempt, ended, leave
 
 PATIENCE = 10.0  # seconds that a job gets to write down that it was interrupted
@@ -139,11 +139,10 @@ class Worker:
 
 def _serve(pipe: Connection, parents: Connection, function: Callable[[Any], Any]) -> None:
     """Be the worker: answer one job after the other."""
-    os.setsid()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, leave)
     parents.close()
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     # Processes that jobs fork must not keep the pipe open: its end is what tells of this process's death.
     os.register_at_fork(after_in_child=pipe.close)
     try:
@@ -164,11 +163,3 @@ def _answer(function: Callable[[Any], Any], payload: Any) -> bytes:
     except Exception as error:  # noqa: BLE001 (whatever an object of somebody else raises)
         answer = pickle.dumps(Lost(f"its result cannot be sent to another process: {type(error).__name__}: {error}"))
     return answer
-
-
-def _die_with_parent() -> None:
-    """End this process and all that its jobs have started, at once, when the parent is gone however it went."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.killpg(0, signal.SIGKILL)

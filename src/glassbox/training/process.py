@@ -31,6 +31,7 @@ from lightning.pytorch.strategies.launchers.multiprocessing import _GlobalStateS
 from rich.console import Console
 
 from glassbox.errors import GlassboxError, told
+from glassbox.process import die_with_parent, killed_by
 from glassbox.tracking.tracker import Tracker
 from glassbox.training.curves import Curves
 from glassbox.training.share import Share
@@ -232,8 +233,7 @@ def _received(processes: Processes, rank: int) -> Any:
 def _death(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
-    name = signal.Signals(-code).name
-    return f"was killed by {name}" + ", perhaps out of memory" * (name == "SIGKILL")
+    return f"was {killed_by(-code)}"
 
 
 def _serve(pipe: Connection, rank: int, state: _State, work: bytes) -> None:
@@ -241,10 +241,9 @@ def _serve(pipe: Connection, rank: int, state: _State, work: bytes) -> None:
 
     A process that left by itself would close its connections to the others, whose errors would then hide its own.
     """
-    os.setsid()
+    die_with_parent()
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, _wait_for_parent)
-    threading.Thread(target=_die_with_parent, daemon=True).start()
     relay = Relay(pipe)
     try:
         state.restore(rank)
@@ -275,11 +274,3 @@ def _portable(error: BaseException) -> Any:
 
 def _wait_for_parent(number: int, frame: FrameType | None) -> None:
     """Leave it to the parent, which is told the same by who ends a whole job, to end everything in order."""
-
-
-def _die_with_parent() -> None:
-    """End this process and all that it has started when the parent is gone, however it went."""
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    parent.join()
-    os.killpg(0, signal.SIGKILL)
