@@ -114,7 +114,7 @@ def _in_new_folder(spec: Spec) -> Spec:
         return spec
     fields = Record.read(folder)
     if fields["status"] == "running":
-        Record(folder, fields).finish("interrupted", reason="its process ended without a word", exit_code=137)
+        Record(folder, fields).mark_dead()
     return replace(spec, folder=str(folder.with_name(with_new_tail(folder.name))))
 
 

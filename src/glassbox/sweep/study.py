@@ -153,7 +153,7 @@ class Study:
                 while status_of(fields) == "running" and time.monotonic() < until:
                     time.sleep(POLL)
             if (here and fields["launcher"] == launcher) or status_of(fields) == "interrupted":
-                Record(folder, fields).finish("interrupted", reason="its process ended without a word", exit_code=137)
+                Record(folder, fields).mark_dead()
                 self.runs[folder] = _run(folder, Record.read(folder))
                 marked.append(folder)
         return marked

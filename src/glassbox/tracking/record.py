@@ -145,6 +145,10 @@ class Record:
         now = _now()
         self.update(status=status, reason=reason, exit_code=exit_code, ended=now, heartbeat=now, **fields)
 
+    def mark_dead(self) -> None:
+        """Write that the process of the run is gone, and could not say so itself."""
+        self.finish("interrupted", reason="its process ended without a word", exit_code=137)
+
     @staticmethod
     def read(folder: Path) -> dict[str, Any]:
         """Read the record of a run.
