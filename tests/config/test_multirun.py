@@ -170,6 +170,15 @@ def test_another_question_needs_another_study(sweep, outputs):
     assert sweep("study=mine", "lr=0.5", "seed=1")[0] == 0, "a key that was varied may differ"
 
 
+@pytest.mark.slow
+def test_a_study_from_before_there_were_searches_goes_on(sweep, outputs):
+    sweep("study=mine", "lr=0.1", "max_epochs=1")
+    path = outputs / "mine" / "study.json"
+    path.write_text(path.read_text().replace('"kind": "grid",', ""))
+    code, made = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
+    assert (code, len(made)) == (0, 1)
+
+
 def test_a_torn_record_counts_as_interrupted(sweep, capsys):
     _, (_first, second) = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     torn = (second / "run.json").read_bytes()[:50]

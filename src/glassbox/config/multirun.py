@@ -138,10 +138,11 @@ class Multirun:
         self._take()
         kind = "grid" if count is None else "search"
         for sweep in self.study.sweeps():
-            if sweep["kind"] != kind:  # a trial has the number of its job
+            before = sweep.get("kind", "grid")  # of a study from before there were searches
+            if before != kind:  # a trial has the number of its job
                 raise BadInput(
-                    f"study={self.folder.name}: it has the jobs of a {sweep['kind']}, and a {kind} has numbers of its "
-                    "own; choose another study=NAME"
+                    f"study={self.folder.name}: it has the jobs of a {before}, and a {kind} has numbers of its own; "
+                    "choose another study=NAME"
                 )
         planned = [self._plan(job) for job in jobs]
         self._checked = {tuple(job): plan for job, plan in zip(jobs, planned, strict=True)}
@@ -149,20 +150,20 @@ class Multirun:
         axes = sorted({*self._axes, *varied})
         clash = clashes(constant, axes, self.study.sweeps())
         if clash and not self._config.force:
-            key, (before, now) = next(iter(clash.items()))
+            key, (old, new) = next(iter(clash.items()))
             raise BadInput(
-                f"study={self.folder.name}: its earlier sweeps have {key}={show(before)}, this one {key}={show(now)}, "
+                f"study={self.folder.name}: its earlier sweeps have {key}={show(old)}, this one {key}={show(new)}, "
                 "and none varies it; choose another study=NAME, or add force=true"
             )
         axes = sorted({*axes, *clash})
         known = self.study.by_identity()
         seen: set[str] = set()
-        new = []
+        unseen = []
         for plan in planned:
             if plan.identity not in known and not seen.issuperset(plan.spec.overrides):
                 seen.update(plan.spec.overrides)
-                new.append(plan.spec)
-        wrong = dict.fromkeys(text for _, text in self._build_all(new) if isinstance(text, str))
+                unseen.append(plan.spec)
+        wrong = dict.fromkeys(text for _, text in self._build_all(unseen) if isinstance(text, str))
         if wrong:
             raise BadInput("\n".join(wrong))
         self._count = count
