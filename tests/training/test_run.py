@@ -1,5 +1,6 @@
 """How one run ends when it is asked to end more than once."""
 
+import contextlib
 import os
 import signal
 
@@ -32,3 +33,21 @@ def test_a_sigterm_more_or_later_breaks_off_no_closing(train, outputs, monkeypat
     record = Record.read(path.parent)
     assert (record["status"], record["exit_code"]) == (status, code)
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_sigterm_that_another_error_hides_is_told(train, outputs, monkeypatch):
+    def fail() -> None:
+        raise RuntimeError("unexpected pos 64 vs 0")  # as torch.save does when it is broken off
+
+    def broken_off(*_) -> None:
+        with contextlib.ExitStack() as closing:
+            closing.callback(fail)
+            os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(MetricsCsv, "log", broken_off)
+    with pytest.raises(SystemExit) as stop:
+        train(*SMALL)
+    assert stop.value.code == 143
+    (path,) = outputs.glob("*/*/run.json")
+    record = Record.read(path.parent)
+    assert (record["status"], record["reason"]) == ("interrupted", "SIGTERM")

@@ -88,9 +88,14 @@ def run(
         except (KeyboardInterrupt, SystemExit) as stop:
             outcome = _stopped(trainer, stop)
         except Exception as error:
-            outcome = Outcome("failed", 1, told(error))
-            log.info("The run failed:\n%s", traceback.format_exc())  # for train.log; the terminal gets it from Hydra
-            raise
+            hidden = _behind(error)
+            if hidden is None:
+                outcome = Outcome("failed", 1, told(error))
+                log.info(
+                    "The run failed:\n%s", traceback.format_exc()
+                )  # for train.log; the terminal gets it from Hydra
+                raise
+            outcome = _stopped(trainer, hidden)
         finally:
             outcome = _timed(outcome, time.perf_counter() - started)
             for tracker in trackers:
@@ -188,6 +193,16 @@ def _last_row(curves: Curves) -> dict[str, float]:
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:
     return Outcome(outcome.status, outcome.exit_code, outcome.reason, outcome.best, outcome.test, seconds)
+
+
+def _behind(error: BaseException) -> SystemExit | None:
+    """Return the exit by SIGTERM that an error hides: torch, broken off while it saves, raises one of its own."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, SystemExit) and found.code == TERMINATED:
+            return found
+        found = found.__context__
+    return None
 
 
 def _stopped(trainer: pl.Trainer, stop: BaseException) -> Outcome:
