@@ -187,9 +187,9 @@ def outlives_its_sweep(command: Command, gate: Path) -> None:
         subprocess.run(["sbatch", "--partition=urgent", "--output=/dev/null", "--ntasks=2", "--wrap=true"], check=True)
         wait_for(lambda: last(command)["status"] == "interrupted")
         assert last(command)["reason"] == "SIGTERM"
-        wait_for(lambda: len(queue("%i", "--states=PENDING")) == 2)  # ours, and one of the sweep that was killed
-        # Slurm lets a job wait two minutes before it starts again. In the second of its end, nothing may start it.
-        subprocess.run(["scontrol", "update", f"JobId={job}", "StartTime=now+3seconds"], check=True)
+        # Slurm lets a job wait two minutes before it starts again, and refuses a new time until its end is over.
+        sooner = ["scontrol", "update", f"JobId={job}", "StartTime=now+3seconds"]
+        wait_for(lambda: subprocess.run(sooner, capture_output=True).returncode == 0)
         wait_for(lambda: last(command)["status"] == "running")
         assert last(command)["name"] != preempted["name"]
         assert last(command)["number"] == preempted["number"]
