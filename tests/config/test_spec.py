@@ -9,7 +9,7 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from glassbox.config.place import CONF
-from glassbox.config.plain import dump
+from glassbox.config.plain import _yaml, dump
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.spec import Composer, hydra_config, live, plain, task_config
 
@@ -118,3 +118,20 @@ def test_texts_are_written_as_omegaconf_writes_them():
     content = {"texts": texts, "numbers": [1, 1.5, 1e-8, float("inf"), True, None], "nested": {"a": {"b": []}, "c": {}}}
     assert dump(content) == OmegaConf.to_yaml(OmegaConf.create(content))
     assert OmegaConf.to_container(OmegaConf.create(dump(content))) == content
+
+
+NEARLY = [
+    {"lr": 1, "deep": {"deeper": {"x": [1, 2], "y": 0}, "z": None}},
+    {"lr": 1.0, "deep": {"deeper": {"x": [1.0, 2], "y": False}, "z": None}},
+    {"lr": True, "deep": {"z": None, "deeper": {"y": -0.0, "x": [1, 2]}}},
+    {"lr": "1", "deep": {"deeper": {}, "z": {"a": {"b": "a\n\nb"}}}},
+    {"lr": "1", "deep": {"deeper": {}, "z": {"a": {"b": "word " * 40, "c": {"d": ["word " * 40]}}}}},
+    {"lr": float("nan"), "deep": []},
+    {},
+]
+
+
+def test_a_text_that_is_used_again_is_what_would_be_written_anew():
+    for content in [*NEARLY, *NEARLY[::-1], *(item for item in NEARLY for _ in range(2))]:
+        assert dump(content) == _yaml(content)
+        assert dump({"in": content}) == _yaml({"in": content})

@@ -69,6 +69,8 @@ def to_yaml(content: Mapping[str, Any] | Sequence[Any]) -> str:
 def dump(content: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write plain containers as YAML, as OmegaConf.to_yaml writes them, with libyaml where it is at hand.
 
+    What the dict before had in the same place is not written anew.
+
     Args:
         content: Dicts, lists and leaves.
 
@@ -78,6 +80,39 @@ def dump(content: Mapping[str, Any] | Sequence[Any]) -> str:
         name: '1e-3'
         tags: []
     """
+    return _entries(content) if isinstance(content, dict) and content else _yaml(content)
+
+
+_WRITTEN: dict[str, tuple[str, str]] = {}
+
+
+def _entries(content: Mapping[str, Any], place: str = "", depth: int = 0) -> str:
+    """Write a dict that lies so deep; the text of a value that is that of the last dict is used again.
+
+    The jobs of a sweep differ in few values. `repr` tells 1 from 1.0 and True, which are equal, and looks at the order.
+    """
+    parts = []
+    for key, value in content.items():
+        where, shown = f"{place}.{key!r}", repr(value)
+        if where not in _WRITTEN or _WRITTEN[where][0] != shown:
+            if isinstance(value, dict) and value:
+                head = _deep({key: None}, depth).removesuffix(" null\n")
+                text = f"{head}\n{_entries(value, where, depth + 1)}"
+            else:
+                text = _deep({key: value}, depth)
+            _WRITTEN[where] = shown, text
+        parts.append(_WRITTEN[where][1])
+    return "".join(parts)
+
+
+def _deep(content: Any, depth: int) -> str:
+    """Write what lies so deep: indented, and broken where lines of that indent are full."""
+    for _ in range(depth):
+        content = {"_": content}
+    return _yaml(content).split("\n", depth)[depth]
+
+
+def _yaml(content: Any) -> str:
     text: str = yaml.dump(
         content, Dumper=_dumper(), default_flow_style=False, allow_unicode=True, sort_keys=False, indent=2
     )

@@ -2,11 +2,10 @@
 
 import os
 import pickle
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from textwrap import indent
 from typing import Any
 
 from hydra._internal.logging_config import configure_logging
@@ -134,8 +133,8 @@ def _in_folder(found: Live, spec: Spec) -> Iterator[None]:
         hydra = config.pop("hydra")
         into = folder / str(cfg.hydra.output_subdir)
         into.mkdir(exist_ok=True)
-        (into / "config.yaml").write_text(_texts(config), encoding="utf-8")
-        (into / "hydra.yaml").write_text(_texts({"hydra": hydra}), encoding="utf-8")
+        (into / "config.yaml").write_text(dump(config), encoding="utf-8")
+        (into / "hydra.yaml").write_text(dump({"hydra": hydra}), encoding="utf-8")
         (into / "overrides.yaml").write_text(dump(hydra["overrides"]["task"]), encoding="utf-8")
     before = Path.cwd()
     if cfg.hydra.job.chdir:
@@ -144,25 +143,6 @@ def _in_folder(found: Live, spec: Spec) -> Iterator[None]:
         yield
     finally:
         os.chdir(before)
-
-
-_TEXTS: dict[str, tuple[Any, str]] = {}
-
-
-def _texts(content: Mapping[str, Any], place: str = "", depth: int = 0) -> str:
-    """Write a dict as YAML; the text of a value that is that of the last job is used again."""
-    parts = []
-    for key, value in content.items():
-        where = f"{place}.{key}"
-        if where not in _TEXTS or _TEXTS[where][0] != value:
-            if isinstance(value, dict) and value:
-                head = dump({key: None}).removesuffix(" null\n")
-                text = "  " * depth + head + "\n" + _texts(value, where, depth + 1)
-            else:
-                text = indent(dump({key: value}), "  " * depth)
-            _TEXTS[where] = value, text
-        parts.append(_TEXTS[where][1])
-    return "".join(parts)
 
 
 def _picklable(done: Done) -> Done:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -85,7 +86,7 @@ class Record:
             The record, with status `running`.
         """
         for file, text in files.items():
-            write_atomic(folder / file, text)
+            write_atomic(folder / file, text, sync=False)
         now = _now()
         fields: dict[str, Any] = {
             "schema": SCHEMA,
@@ -195,8 +196,11 @@ def status_of(fields: dict[str, Any]) -> str:
     return "interrupted" if stale or gone else "running"
 
 
+@cache
 def git_state(root: Path) -> dict[str, Any] | None:
     """Return the commit of a folder's repository and whether files differ from it; None without git or commit.
+
+    It is asked once per process: what a process has loaded does not change with the files.
 
     Args:
         root: A folder.
@@ -215,12 +219,13 @@ def git_state(root: Path) -> dict[str, Any] | None:
     return {"commit": commit, "dirty": bool(changed.strip())}
 
 
-def write_atomic(path: Path, text: str) -> None:
+def write_atomic(path: Path, text: str, *, sync: bool = True) -> None:
     """Write a file so that a reader sees the old one or the new one, never half of one.
 
     Args:
         path: The file; its folder is made.
         text: What to write.
+        sync: Whether to wait for the disk, so that it outlives a loss of power, too; takes longer than the rest.
 
     Raises:
         OSError: It cannot be written.
@@ -238,8 +243,9 @@ def write_atomic(path: Path, text: str) -> None:
     try:
         with temporary.open("w", encoding="utf-8") as file:
             file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
+            if sync:
+                file.flush()
+                os.fsync(file.fileno())
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -282,6 +288,11 @@ def _version(package: str) -> str | None:
     loaded = getattr(sys.modules.get(package), "__version__", None)
     if loaded is not None:
         return str(loaded)
+    return _installed(package)
+
+
+@cache
+def _installed(package: str) -> str | None:
     try:
         return metadata.version(package)
     except metadata.PackageNotFoundError:

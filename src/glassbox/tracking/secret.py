@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 MASK = "***"
@@ -28,7 +29,7 @@ def mask(tree: Any) -> Any:
         {'api_key': '***', 'url': 'https://***@host/x', 'lr': 0.1, 'keys': None}
     """
     if isinstance(tree, dict):
-        return {key: _value(value) if WORD.search(str(key)) else mask(value) for key, value in tree.items()}
+        return {key: _value(value) if _is_secret(str(key)) else mask(value) for key, value in tree.items()}
     if isinstance(tree, list | tuple):
         return [mask(value) for value in tree]
     return _text(tree) if isinstance(tree, str) else tree
@@ -47,10 +48,16 @@ def mask_command(argv: Sequence[str]) -> list[str]:
     return [_text(word) for word in argv]
 
 
+@lru_cache(maxsize=4096)  # the records of a sweep have most words in common
+def _is_secret(key: str) -> bool:
+    return WORD.search(key) is not None
+
+
+@lru_cache(maxsize=4096)
 def _text(text: str) -> str:
     """Mask the secrets in a text: an override, several of them, or an address."""
     key, equals, value = text.partition("=")
-    if equals and WORD.search(key) and not re.search(r"[\s,]", key):
+    if equals and _is_secret(key) and not re.search(r"[\s,]", key):
         return text if UNRESOLVED.fullmatch(value) else f"{key}={MASK}"
     return ADDRESS.sub(rf"\1{MASK}@", ASSIGNED.sub(rf"\1{MASK}", text))
 
