@@ -209,6 +209,14 @@ def test_the_boundary_is_that_of_the_best_checkpoint(train):
     assert (folder / "boundary.png").stat().st_size > 10_000
 
 
+def test_a_config_from_before_there_was_a_switch_is_run_again(train):
+    folder = train(*SHORT)
+    file = folder / ".hydra" / "config.yaml"
+    file.write_text(file.read_text().replace("pictures: null\n", ""))
+    assert all(item.equal for item in recomputed(folder))
+    assert same(weights(folder), weights(train(f"rerun={folder}")))
+
+
 def test_a_run_that_diverges_says_so(train, capsys):
     folder = train("lr=1e30", "logger=csv", exit_code=4)
     record = Record.read(folder)

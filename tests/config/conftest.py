@@ -14,9 +14,8 @@ def multirun(outputs: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., tu
     """Give a function that does a multirun and returns its exit code and the run folders that it made, in order."""
     from glassbox.config.entry import Train
     from glassbox.tracking.record import Record
-    from glassbox.training import run  # imported before the workers are forked, which then need not
+    from glassbox.training import run  # noqa: F401  imported before the workers are forked, which then need not
 
-    monkeypatch.setattr(run, "draw_boundary", lambda *_: None)  # a picture takes longer than a small job
     monkeypatch.setattr(sys, "argv", ["train.py"])
 
     def call(*argv: str) -> tuple[int, list[Path]]:

@@ -179,6 +179,21 @@ def test_a_study_from_before_there_were_searches_goes_on(sweep, outputs):
     assert (code, len(made)) == (0, 1)
 
 
+@pytest.mark.parametrize(
+    ("switch", "alone", "many"),
+    [
+        ("pictures=null", True, False),
+        pytest.param("pictures=true", True, True, marks=pytest.mark.slow),
+        pytest.param("pictures=false", False, False, marks=pytest.mark.slow),
+    ],
+)
+def test_pictures_are_drawn_where_they_are_wanted(sweep, train, switch, alone, many):
+    _, (folder,) = sweep(switch)
+    for made, drawn in ((train(*SMALL, switch), alone), (folder, many)):
+        assert (made / "boundary.npz").exists()
+        assert (made / "boundary.png").exists() is drawn
+
+
 def test_a_torn_record_counts_as_interrupted(sweep, capsys):
     _, (_first, second) = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     torn = (second / "run.json").read_bytes()[:50]

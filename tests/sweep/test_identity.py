@@ -48,6 +48,7 @@ OUT = {
     "fail_fast": True,
     "force": True,
     "retry_diverged": True,
+    "pictures": False,
     "launcher.executor": "joblib",
     "tags": ["a"],
     "notes": "b",

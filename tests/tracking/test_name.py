@@ -11,7 +11,7 @@ from glassbox.tracking.name import run_name, study_name, with_new_tail
 NAMES = [
     ([], "default"),
     (["optimizer=adam", "lr=1e-3", "data=moons"], "adam-lr0.001-moons"),
-    (["optimizer=sgd", "study=x", "logger=none", "logger.mode=online", "tags=[a]", "notes=b"], "sgd"),
+    (["optimizer=sgd", "study=x", "logger=none", "logger.mode=online", "tags=[a]", "notes=b", "pictures=true"], "sgd"),
     (["trainer=cpu", "trainer.devices=2", "trainer.accelerator=gpu", "trainer.precision=64-true"], "precision64-true"),
     (["data.path=/home/me/my table.csv", "data.target=label"], "pathmy_table-targetlabel"),
     (["+model.x='a/b\\c'"], "xa_b_c"),

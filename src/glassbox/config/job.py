@@ -153,7 +153,19 @@ def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | No
     job.curves.prune, job.curves.monitor = prune, job.values["monitor"]
     place(job.trainer, record.folder)
     seed_all(job.values["seed"])
-    return run(job.trainer, job.module, job.datamodule, job.curves, record, trackers)
+    picture = draws(job.values, record)
+    return run(job.trainer, job.module, job.datamodule, job.curves, record, trackers, picture=picture)
+
+
+def draws(values: Mapping[str, Any], record: "Record") -> bool:
+    """Return whether the picture of a run is drawn: as `pictures` says, else where the run is not one of a sweep.
+
+    Args:
+        values: The config with every interpolation resolved.
+        record: What `open_record` returned.
+    """
+    wanted: bool | None = values.get("pictures")
+    return record.fields["number"] is None if wanted is None else wanted
 
 
 def check_logger(node: Mapping[str, Any]) -> None:

@@ -76,6 +76,7 @@ RULES: dict[str, Rule] = {
     "fail_fast": SWITCH,
     "force": SWITCH,
     "retry_diverged": SWITCH,
+    "pictures": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
     "notes": TEXT,
     "tags": Rule(lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), "a list of words"),
     "data.seed": SEED,
@@ -98,8 +99,9 @@ RULES: dict[str, Rule] = {
     "data.split": Rule(_is_split, "three shares > 0 that add up to 1: train, validation, test"),
 }
 
-# The keys that a config has at the top, besides the groups.
+# The keys that a config has at the top, besides the groups; and those that the config of an older run does without.
 DIALS = tuple(key for key in RULES if "." not in key)
+NEW = ("pictures",)
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "trainer", "logger", "callbacks", "launcher")
 
 # The keys in groups that a run cannot do without.
@@ -127,7 +129,7 @@ def check(config: Mapping[str, Any]) -> None:
         if key not in DIALS and key not in GROUPS:
             raise BadInput(f"{key}: unknown key '{key}'{did_you_mean(str(key), [*DIALS, *GROUPS])}")
     for key in (*DIALS, *GROUPS, *NEEDED):
-        if not _select(config, key)[0]:
+        if key not in NEW and not _select(config, key)[0]:
             raise BadInput(f"{key} is missing: leave out what removes it, such as ~{key}")
     for key, rule in RULES.items():
         found, value = _select(config, key)

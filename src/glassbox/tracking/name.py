@@ -12,7 +12,8 @@ LONGEST = 80
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks", "experiment", "debug")
 # What changes no number is no part of a name.
 SILENT = re.compile(
-    r"(study|tags|notes|rerun|fail_fast|force|retry_diverged|launcher|sweep|logger|hydra|trainer\.(accelerator|devices|strategy|num_nodes)|trainer$|local)\b.*"
+    r"(study|tags|notes|pictures|rerun|fail_fast|force|retry_diverged|launcher|sweep|logger|hydra"
+    r"|trainer\.(accelerator|devices|strategy|num_nodes)|trainer$|local)\b.*"
 )
 
 

@@ -12,21 +12,24 @@ from glassbox.training.boundary import save_boundary
 
 
 def draw_boundary(
-    folder: Path, module: pl.LightningModule, datamodule: pl.LightningDataModule, trackers: Sequence[Tracker]
-) -> Path | None:
-    """Write `boundary.npz` and `boundary.png` of a module into a run folder, and show the picture to the trackers.
+    folder: Path,
+    module: pl.LightningModule,
+    datamodule: pl.LightningDataModule,
+    trackers: Sequence[Tracker],
+    *,
+    picture: bool = True,
+) -> None:
+    """Write `boundary.npz` of a module into a run folder, draw `boundary.png` from it, and show it to the trackers.
 
     Args:
         folder: The run folder.
         module: It holds the weights to draw.
         datamodule: The data; drawn if it is a table of two features whose target has classes.
         trackers: Who gets the picture.
-
-    Returns:
-        The picture; None if there is nothing to draw.
+        picture: Whether it is drawn; it takes longer than a small run.
     """
     if not isinstance(datamodule, TableModule) or datamodule.in_features != 2 or datamodule.table.classes is None:
-        return None
+        return
     table = datamodule.table
     module.eval()
     dtype, device = next(module.parameters()).dtype, module.device
@@ -38,8 +41,7 @@ def draw_boundary(
         table.feature_names,
         table.classes,
     )
-    picture = folder / "boundary.png"
-    drawing.boundary(folder / "boundary.npz", picture)
-    for tracker in trackers:
-        tracker.image("boundary", picture)
-    return picture
+    if picture:
+        drawing.boundary(folder / "boundary.npz", folder / "boundary.png")
+        for tracker in trackers:
+            tracker.image("boundary", folder / "boundary.png")

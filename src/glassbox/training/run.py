@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -61,6 +62,8 @@ def run(
     curves: Curves,
     record: Record,
     trackers: Sequence[Tracker],
+    *,
+    picture: bool = True,
 ) -> Outcome:
     """Train, test and record one run; whatever happens, the record, the trackers and the caller are told the same.
 
@@ -71,6 +74,7 @@ def run(
         curves: The callback that writes the curves.
         record: The run record; its folder exists.
         trackers: Who follows the run; closed at the end with the exit code.
+        picture: Whether `boundary.png` is drawn.
 
     Returns:
         How the run ended, if it finished, diverged or was interrupted.
@@ -83,8 +87,9 @@ def run(
     with _handlers_put_back():
         try:
             with _sigterm_exits():
+                train = partial(_train, picture=picture)
                 work = trainer, module, datamodule, curves, record.folder, trackers
-                outcome = in_processes(_train, *work) if starts_processes(trainer) else _train(*work)
+                outcome = in_processes(train, *work) if starts_processes(trainer) else train(*work)
         except (KeyboardInterrupt, SystemExit) as stop:
             outcome = _stopped(trainer, stop)
         except Exception as error:
@@ -163,6 +168,8 @@ def _train(
     curves: Curves,
     folder: Path,
     trackers: Sequence[Tracker],
+    *,
+    picture: bool,
 ) -> Outcome:
     trainer.fit(module, datamodule=datamodule)
     checkpoint = best_checkpoint(folder)
@@ -175,7 +182,7 @@ def _train(
     for tracker in trackers:
         tracker.summary(test)
     if trainer.is_global_zero:
-        draw_boundary(folder, module, datamodule, trackers)
+        draw_boundary(folder, module, datamodule, trackers, picture=picture)
     return Outcome("finished", 0, None, best, test)
 
 
