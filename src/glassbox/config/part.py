@@ -90,7 +90,6 @@ def build_module(values: Mapping[str, Any], datamodule: "DataModule") -> "Module
         interval=interval,
         monitor=monitor,
         task=task,
-        classes=sizes.get("out_features", 2),
         target_scale=getattr(datamodule, "target_scale", 1.0),
         hparams={key: values[key] for key in ("lr", "seed", "max_epochs", "batch_size")},
     )

@@ -1,19 +1,21 @@
-"""The metrics of the three tasks, by torchmetrics, fed once per epoch with everything that the epoch produced."""
+"""The metrics of the three tasks, once per epoch from everything that the epoch produced, for one model or for many.
+
+Shapes: N samples, C outputs, K models.
+"""
 
 import torch
 from torch import Tensor
-from torchmetrics import Metric, MetricCollection
-from torchmetrics.classification import (
-    BinaryAccuracy,
-    BinaryAUROC,
-    MulticlassAccuracy,
-    MulticlassAUROC,
-)
-from torchmetrics.regression import MeanAbsoluteError, R2Score
 from torchmetrics.utilities.distributed import gather_all_tensors
 
+NAMES = {
+    "binary": ("accuracy", "auroc"),
+    "multiclass": ("accuracy", "auroc"),
+    "regression": ("mae", "r2"),
+}
+CONSTANT = 1e-4  # a sum of squares below it is that of a constant
 
-class EpochMetrics(torch.nn.Module):
+
+class EpochMetrics:
     """Loss and metrics of one epoch of one stage.
 
     Steps only keep references to what they made; the arithmetic is done once, at the end of the epoch, on everything
@@ -23,7 +25,6 @@ class EpochMetrics(torch.nn.Module):
 
     Args:
         task: `binary`, `multiclass` or `regression`.
-        classes: Number of classes C; used for `multiclass`.
         target_scale: What one unit of a standardised target is in the target's own units; used for `regression`.
 
     Example:
@@ -33,22 +34,9 @@ class EpochMetrics(torch.nn.Module):
         {'loss': 0.5, 'accuracy': 1.0, 'auroc': 1.0}
     """
 
-    def __init__(self, task: str, classes: int = 2, target_scale: float = 1.0) -> None:
-        super().__init__()
+    def __init__(self, task: str, target_scale: float = 1.0) -> None:
         self.task = task
         self.target_scale = target_scale
-        metrics: dict[str, Metric | MetricCollection]
-        if task == "binary":
-            metrics = {"accuracy": BinaryAccuracy(validate_args=False), "auroc": BinaryAUROC(validate_args=False)}
-        elif task == "multiclass":
-            # Micro: the share of rows that are right, as for two classes, not the mean over the classes.
-            metrics = {
-                "accuracy": MulticlassAccuracy(classes, average="micro", validate_args=False),
-                "auroc": MulticlassAUROC(classes, validate_args=False),
-            }
-        else:
-            metrics = {"mae": MeanAbsoluteError(), "r2": R2Score()}
-        self.metrics = MetricCollection(metrics)
         self._kept: list[tuple[Tensor, Tensor, Tensor]] = []
 
     def keep(self, loss: Tensor, output: Tensor, target: Tensor) -> None:
@@ -64,8 +52,6 @@ class EpochMetrics(torch.nn.Module):
     def compute(self) -> dict[str, Tensor]:
         """Return the mean loss per row and the metrics of everything kept, and forget it.
 
-        Where the outputs are not finite, the metrics are NaN: nothing can be ranked.
-
         Returns:
             Name → scalar; empty if nothing was kept.
         """
@@ -79,22 +65,111 @@ class EpochMetrics(torch.nn.Module):
         totals = torch.stack(losses).to(dtype) * rows
         total = torch.where(rows > 0, totals, 0).sum()  # a process may have no row of a small batch
         values = {"loss": _of_all(total[None]).sum() / len(target)}
-        self.metrics.set_dtype(dtype)
-        if bool(torch.isfinite(output).all()):
-            self.metrics.update(*self._comparable(output, target))
-            values |= self.metrics.compute()
-            self.metrics.reset()
-        else:
-            values |= {str(name): torch.full_like(values["loss"], torch.nan) for name in self.metrics}
-        return values
+        found = metrics(self.task, output.to(dtype)[..., None], target.reshape(-1, 1), self.target_scale)
+        return values | {name: value[0] for name, value in found.items()}
 
-    def _comparable(self, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-        """Turn outputs into what the metrics compare: probabilities, or values in the target's own units."""
-        if self.task == "binary":
-            return torch.sigmoid(output).flatten(), target.flatten().long()
-        if self.task == "multiclass":
-            return torch.softmax(output, dim=1), target
-        return output.flatten() * self.target_scale, target.flatten() * self.target_scale
+
+def metrics(task: str, output: Tensor, target: Tensor, target_scale: float = 1.0) -> dict[str, Tensor]:
+    r"""Return the metrics of K models.
+
+    With outputs z, targets y and their mean ȳ, over all samples:
+
+    .. math::
+        mae = \frac{1}{N} \sum |z - y|,   r2 = 1 - \frac{\sum (z - y)^2}{\sum y^2 - N ȳ^2}
+
+    Where a model's outputs are not finite its metrics are NaN: nothing can be ranked.
+
+    Args:
+        task: `binary`, `multiclass` or `regression`.
+        output: Logits or predictions [N, C, K].
+        target: Classes or values [N, K], or [N, 1] where all models have the same.
+        target_scale: What one unit of a standardised target is in the target's own units; used for `regression`.
+
+    Returns:
+        Name → values [K].
+
+    Note:
+        As torchmetrics has them: r2 is 1 where the residuals' sum of squares is below 10⁻⁴, and else 0 where the
+        target's is. Of one row r2 is NaN.
+
+    Example:
+        >>> logits = torch.tensor([[[2.0, -1.0]], [[-1.0, 0.5]]])
+        >>> metrics("binary", logits, torch.tensor([[1.0], [0.0]]))
+        {'accuracy': tensor([1., 0.]), 'auroc': tensor([1., 0.])}
+    """
+    found = _regression(output[:, 0], target, target_scale) if task == "regression" else _classes(task, output, target)
+    finite = torch.isfinite(output).all(dim=0).all(dim=0)
+    return {name: torch.where(finite, value, torch.nan) for name, value in zip(NAMES[task], found, strict=True)}
+
+
+def auroc(score: Tensor, positive: Tensor) -> Tensor:
+    r"""Return the area under the ROC curve of M rankings.
+
+    It is the share of pairs of a positive and a negative in which the positive has the higher score; a tie is half a
+    pair. With the ranks r = 0 … N - 1 of the P positives among N scores, of which ties stand once with the
+    negatives first and once with the positives first:
+
+    .. math::
+        wins = \sum r - P (P - 1) / 2,   auroc = \frac{wins_{first} + wins_{last}}{2 P (N - P)}
+
+    All counts are whole numbers, so the result is the true quotient, rounded once, and equal rankings have equal areas.
+
+    Args:
+        score: Scores in [0, 1], [N, M].
+        positive: Whether the sample is a positive one [N, M].
+
+    Returns:
+        The areas [M]; 0 where there is no positive, or no negative.
+
+    Example:
+        >>> auroc(torch.tensor([[0.1], [0.4], [0.4], [0.8]]), torch.tensor([[False], [False], [True], [True]]))
+        tensor([0.8750])
+    """
+    samples = len(score)
+    rank = torch.arange(samples, dtype=torch.float64, device=score.device)
+    # The bits of numbers ≥ 0 are in the order of the numbers, and below 2 the highest two are 0: there is room for the
+    # label, which comes last, so that it decides only ties. Whole numbers are sorted ten times as fast as pairs.
+    bits = score.T.contiguous().view(torch.int64 if score.dtype == torch.float64 else torch.int32) << 1
+    label = positive.T.to(bits.dtype)
+    first, last = ((_sorted(bits | mark) & 1).double() @ rank for mark in (label, 1 - label))
+    positives = label.sum(dim=1, dtype=torch.float64)
+    last = rank.sum() - last  # there the mark is that of the negatives
+    pairs = positives * (samples - positives)
+    wins = first + last - positives * (positives - 1)
+    return torch.where(pairs > 0, wins / (2 * pairs), 0.0).to(score.dtype)
+
+
+def _classes(task: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
+    if task == "binary":
+        probability = torch.sigmoid(output[:, 0])
+        positive = target > 0.5
+        right = (probability > 0.5) == positive
+        area = auroc(probability, positive.expand_as(probability))
+    else:
+        probability = torch.softmax(output, dim=1)
+        right = probability.argmax(dim=1) == target
+        codes = torch.arange(output.shape[1], device=output.device)[:, None]
+        positive = (target[:, None] == codes).expand_as(probability)
+        area = auroc(probability.flatten(1), positive.flatten(1)).view(output.shape[1:]).mean(dim=0)
+    return right.sum(dim=0).to(output.dtype) / len(output), area
+
+
+def _regression(output: Tensor, target: Tensor, scale: float) -> tuple[Tensor, Tensor]:
+    output, target = output * scale, target * scale
+    residual = target - output
+    rss, total = (residual * residual).sum(dim=0), target.sum(dim=0)
+    tss = (target * target).sum(dim=0) - total * (total / len(target))
+    r2 = torch.where(tss.abs() <= CONSTANT, 0.0, 1 - rss / tss)
+    r2 = torch.where(rss.abs() <= CONSTANT, 1.0, r2)
+    return residual.abs().mean(dim=0), r2 if len(target) > 1 else torch.full_like(r2, torch.nan)
+
+
+def _sorted(keys: Tensor) -> Tensor:
+    """Return whole numbers [M, N] sorted along N; on the CPU by numpy, whose sort is several times faster."""
+    if keys.device.type != "cpu":
+        return keys.sort(dim=1).values
+    keys.numpy().sort(axis=1)
+    return keys
 
 
 def _of_all(rows: Tensor) -> Tensor:

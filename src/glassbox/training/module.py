@@ -33,7 +33,6 @@ class SupervisedModule(pl.LightningModule):
         interval: Whether the scheduler steps per `epoch` or per `step`.
         monitor: The metric that a scheduler such as ReduceLROnPlateau looks at.
         task: `binary`, `multiclass` or `regression`; chooses the metrics.
-        classes: Number of classes C.
         target_scale: One unit of a standardised target in the target's own units.
         hparams: Plain values to keep in the checkpoint.
 
@@ -54,7 +53,6 @@ class SupervisedModule(pl.LightningModule):
         interval: str = "epoch",
         monitor: str = "val/loss",
         task: str = "binary",
-        classes: int = 2,
         target_scale: float = 1.0,
         hparams: Mapping[str, Any] | None = None,
     ) -> None:
@@ -65,9 +63,9 @@ class SupervisedModule(pl.LightningModule):
         self._scheduler = scheduler
         self._interval = interval
         self._monitor = monitor
-        self.train_metrics = EpochMetrics(task, classes, target_scale)
-        self.val_metrics = EpochMetrics(task, classes, target_scale)
-        self.test_metrics = EpochMetrics(task, classes, target_scale)
+        self.train_metrics = EpochMetrics(task, target_scale)
+        self.val_metrics = EpochMetrics(task, target_scale)
+        self.test_metrics = EpochMetrics(task, target_scale)
         self.save_hyperparameters(dict(hparams or {}))
 
     def __setattr__(self, name: str, value: Any) -> None:
