@@ -11,6 +11,27 @@ RESOLUTION = 50
 MARGIN = 0.08
 
 
+def axes(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the 50 values of each axis: the range of the data, and a little more.
+
+    Args:
+        points: Raw features [N, 2].
+    """
+    low, high = points.min(axis=0), points.max(axis=0)
+    margin = MARGIN * np.maximum(high - low, 1e-12)
+    x, y = (np.linspace(low[i] - margin[i], high[i] + margin[i], RESOLUTION) for i in (0, 1))
+    return x, y
+
+
+def grid(points: np.ndarray) -> Tensor:
+    """Return the raw features of the grid [2500, 2], rows of the picture one after another.
+
+    Args:
+        points: Raw features [N, 2].
+    """
+    return torch.from_numpy(np.stack(np.meshgrid(*axes(points)), axis=-1).reshape(-1, 2))
+
+
 def save_boundary(
     path: Path,
     predict: Callable[[Tensor], Tensor],
@@ -38,13 +59,9 @@ def save_boundary(
         >>> np.load(file)["logits"].shape
         (50, 50)
     """
-    low, high = points.min(axis=0), points.max(axis=0)
-    margin = MARGIN * np.maximum(high - low, 1e-12)
-    x = np.linspace(low[0] - margin[0], high[0] + margin[0], RESOLUTION)
-    y = np.linspace(low[1] - margin[1], high[1] + margin[1], RESOLUTION)
-    grid = np.stack(np.meshgrid(x, y), axis=-1).reshape(-1, 2)
+    x, y = axes(points)
     with torch.no_grad():
-        output = predict(torch.from_numpy(grid)).cpu().double().numpy().reshape(RESOLUTION, RESOLUTION, -1)
+        output = predict(grid(points)).cpu().double().numpy().reshape(RESOLUTION, RESOLUTION, -1)
     np.savez_compressed(
         path,
         x=x,
