@@ -20,7 +20,8 @@ LAYERS = (
     ("scripts", "hydra_plugins"),
     ("glassbox.bench",),  # measures the whole program
     ("glassbox.config",),
-    tuple(f"glassbox.{name}" for name in ("compare", "sweep", "population", "explain", "training", "doctor")),
+    ("glassbox.population",),  # has the results of training, and its metrics
+    tuple(f"glassbox.{name}" for name in ("compare", "sweep", "explain", "training", "doctor")),
     ("glassbox.tracking",),
     ("glassbox.data", "glassbox.model", "glassbox.init", "glassbox.replay", "glassbox.doctor.checks"),
     ("glassbox.mechanics",),
