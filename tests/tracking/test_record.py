@@ -64,7 +64,7 @@ def test_a_run_elsewhere_that_is_silent_was_interrupted(record):
 
 def test_a_beat_writes_at_most_every_ten_seconds(record, monkeypatch):
     writes, clock = [], [1000.0]
-    monkeypatch.setattr(module, "write_atomic", lambda path, text: writes.append(text))
+    monkeypatch.setattr(module, "write_atomic", lambda path, text, sync: writes.append(text))
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
     record._beaten = 1000.0
     for _ in range(100):
@@ -84,6 +84,20 @@ def test_a_failure_half_way_keeps_the_old_file(tmp_path, monkeypatch):
         write_atomic(tmp_path / "a", "new")
     assert (tmp_path / "a").read_text() == "old"
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize(("sync", "count"), [(True, 3), (False, 0)])
+def test_each_write_waits_for_the_disk_unless_told_otherwise(tmp_path, monkeypatch, sync, count):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda number: synced.append(number) or fsync(number))
+    files = {".hydra/config.yaml": "lr: 0.1\n"}
+    words = dict.fromkeys(("study", "name", "identity", "device", "launcher", "notes"), "a")
+    record = Record.create(
+        tmp_path / "run", files=files, command=[], seeds={}, tags=[], root=tmp_path, sync=sync, **words
+    )
+    record.finish("finished")
+    assert len(synced) == count
+    assert Record.read(record.folder)["status"] == "finished"
 
 
 @pytest.mark.parametrize(

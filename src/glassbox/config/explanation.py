@@ -241,7 +241,7 @@ def _log(request: Request, explanation: "Explanation") -> None:
     from glassbox.tracking.name import tail
 
     folder = outputs() / "explain" / f"explain-step{request.options['step']}-{tail()}"
-    run = build("logger", request.values["logger"], folder=folder)
+    run = build("logger", request.values["logger"] | {"writer": "client"}, folder=folder)  # it has tables
     run.start(
         name=folder.name,
         study="explain",

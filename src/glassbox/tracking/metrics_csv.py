@@ -3,7 +3,7 @@
 import csv
 import io
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,6 +58,30 @@ class MetricsCsv:
         timing = {"epoch": epoch, "seconds": f"{now - self._last:.6f}", "since_start": f"{now - self._started:.6f}"}
         _append(self.timing, _text([timing], list(timing), header=not self.timing.exists()))
         self._last = now
+
+    def log_all(self, rows: Mapping[int, dict[str, float]], began: float, times: Sequence[float]) -> None:
+        """Write the rows of a run that has ended, as `log` would have.
+
+        Args:
+            rows: Epoch → row.
+            began: When the run began, in seconds of the Unix clock.
+            times: When the row of each epoch was there.
+
+        Example:
+            >>> import tempfile
+            >>> curves = MetricsCsv(Path(tempfile.mkdtemp()))
+            >>> curves.log_all({0: {"val/loss": 0.5}, 1: {"val/loss": 0.25}}, 10.0, [10.5, 11.25])
+            >>> curves.path.read_text().splitlines(), curves.timing.read_text().splitlines()[-1]
+            (['epoch,val/loss', '0,0.5', '1,0.25'], '1,0.750000,1.250000')
+        """
+        columns = ["epoch", *dict.fromkeys(key for row in rows.values() for key in sorted(row))]
+        texts = [{"epoch": epoch} | {key: repr(float(row[key])) for key in row} for epoch, row in rows.items()]
+        write_atomic(self.path, _text(texts, columns, header=True), sync=False)
+        timing = [
+            {"epoch": epoch, "seconds": f"{time - before:.6f}", "since_start": f"{time - began:.6f}"}
+            for epoch, time, before in zip(rows, times, [began, *times], strict=False)
+        ]
+        write_atomic(self.timing, _text(timing, ["epoch", "seconds", "since_start"], header=True), sync=False)
 
     def cut(self, epoch: int) -> None:
         """Drop the rows after an epoch, for a run that goes on from its checkpoint.

@@ -31,6 +31,8 @@ class Record:
     Args:
         folder: The run folder.
         fields: What run.json holds.
+        sync: Whether what is written is on the disk at once, so that it outlives a loss of power. It takes longer than
+            the rest, much longer where others write: who writes many runs leaves it out and calls `os.sync` once.
 
     Example:
         >>> import tempfile
@@ -40,9 +42,10 @@ class Record:
         'val/loss is nan at epoch 3'
     """
 
-    def __init__(self, folder: Path, fields: dict[str, Any]) -> None:
+    def __init__(self, folder: Path, fields: dict[str, Any], *, sync: bool = True) -> None:
         self.folder = folder
         self.fields = fields
+        self._sync = sync
         self._beaten = time.monotonic()
 
     @classmethod
@@ -63,6 +66,8 @@ class Record:
         root: Path,
         number: int | None = None,
         wandb_run_id: str | None = None,
+        sync: bool = True,
+        **more: Any,
     ) -> "Record":
         """Write the record of a run that begins now.
 
@@ -81,13 +86,15 @@ class Record:
             root: The project's folder, whose git state is recorded.
             number: Its number in the multirun.
             wandb_run_id: The id of its W&B run.
+            sync: Whether each of its files is on the disk at once.
+            **more: Fields that are other than those of an ordinary run, such as `batched`.
 
         Returns:
             The record, with status `running`.
         """
         for file, text in files.items():
-            write_atomic(folder / file, text, sync=False)
-        now = _now()
+            write_atomic(folder / file, text, sync=sync)
+        moment = now()
         fields: dict[str, Any] = {
             "schema": SCHEMA,
             "study": study,
@@ -96,9 +103,9 @@ class Record:
             "status": "running",
             "reason": None,
             "exit_code": None,
-            "started": now,
+            "started": moment,
             "ended": None,
-            "heartbeat": now,
+            "heartbeat": moment,
             "pid": os.getpid(),
             "host": socket.gethostname(),
             "command": mask_command(command),
@@ -117,7 +124,8 @@ class Record:
             "tags": tags,
             "notes": notes,
         }
-        record = cls(folder, fields)
+        assert more.keys() <= fields.keys()
+        record = cls(folder, fields | more, sync=sync)
         record._write()
         return record
 
@@ -128,10 +136,10 @@ class Record:
 
     def beat(self) -> None:
         """Show that the run is alive; writes at most every ten seconds, so it may be called at every step."""
-        now = time.monotonic()
-        if now - self._beaten >= BEAT:
-            self._beaten = now
-            self.update(heartbeat=_now())
+        clock = time.monotonic()
+        if clock - self._beaten >= BEAT:
+            self._beaten = clock
+            self.update(heartbeat=now())
 
     def finish(self, status: str, *, reason: str | None = None, exit_code: int = 0, **fields: Any) -> None:
         """Write how the run ended.
@@ -143,8 +151,8 @@ class Record:
             **fields: More fields, such as its metrics.
         """
         assert status in STATUSES
-        now = _now()
-        self.update(status=status, reason=reason, exit_code=exit_code, ended=now, heartbeat=now, **fields)
+        moment = now()
+        self.update(status=status, reason=reason, exit_code=exit_code, ended=moment, heartbeat=moment, **fields)
 
     def mark_dead(self) -> None:
         """Write that the process of the run is gone, and could not say so itself."""
@@ -175,7 +183,8 @@ class Record:
         return fields
 
     def _write(self) -> None:
-        write_atomic(self.folder / "run.json", json.dumps(_finite(mask(self.fields)), indent=2, allow_nan=False) + "\n")
+        text = json.dumps(_finite(mask(self.fields)), indent=2, allow_nan=False) + "\n"
+        write_atomic(self.folder / "run.json", text, sync=self._sync)
 
 
 def status_of(fields: dict[str, Any]) -> str:
@@ -225,7 +234,7 @@ def write_atomic(path: Path, text: str, *, sync: bool = True) -> None:
     Args:
         path: The file; its folder is made.
         text: What to write.
-        sync: Whether to wait for the disk, so that it outlives a loss of power, too; takes longer than the rest.
+        sync: Whether to wait for the disk, so that it outlives a loss of power, too.
 
     Raises:
         OSError: It cannot be written.
@@ -273,7 +282,13 @@ def _finite(tree: Any) -> Any:
     return str(tree) if isinstance(tree, float) and (tree != tree or tree in (float("inf"), float("-inf"))) else tree
 
 
-def _now() -> str:
+def now() -> str:
+    """Return the time as records have it.
+
+    Example:
+        >>> now().endswith("+00:00")
+        True
+    """
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 

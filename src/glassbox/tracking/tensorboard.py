@@ -1,7 +1,7 @@
 """TensorBoard event files in the run folder."""
 
 import importlib.util
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +36,16 @@ class TensorBoardRun:
         if importlib.util.find_spec("tensorboard") is None:
             raise BadInput("logger=tensorboard needs an extra: pip install 'glassbox[tensorboard]'")
 
-    def start(self, *, name: str, study: str, config: Mapping[str, Any], tags: list[str], notes: str | None) -> None:
+    def start(
+        self,
+        *,
+        name: str,
+        study: str,
+        config: Mapping[str, Any],
+        tags: list[str],
+        notes: str | None,
+        started: float | None = None,
+    ) -> None:
         """Open the event file."""
         from torch.utils.tensorboard import SummaryWriter
 
@@ -52,6 +61,11 @@ class TensorBoardRun:
         if self.writer is not None:
             for key, value in row.items():
                 self.writer.add_scalar(key, value, epoch)
+
+    def log_all(self, rows: Mapping[int, dict[str, float]], began: float, times: Sequence[float]) -> None:
+        """Write all rows of a run that has ended."""
+        for epoch, row in rows.items():
+            self.log(row, epoch)
 
     def summary(self, values: dict[str, float]) -> None:
         """Write values that belong to the run as a whole."""

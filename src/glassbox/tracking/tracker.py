@@ -1,5 +1,6 @@
 """What everybody who follows a run can do."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +18,15 @@ class Tracker(Protocol):
 
     def log(self, row: dict[str, float], epoch: int) -> None:
         """Take the row of an epoch: metric key → value."""
+
+    def log_all(self, rows: Mapping[int, dict[str, float]], began: float, times: Sequence[float]) -> None:
+        """Take all rows of a run that has ended, epoch → row.
+
+        Args:
+            rows: Epoch → row.
+            began: When the run began, in seconds of the Unix clock.
+            times: When the row of each epoch was there.
+        """
 
     def summary(self, values: dict[str, float]) -> None:
         """Take values that belong to the run as a whole, such as its test metrics."""
