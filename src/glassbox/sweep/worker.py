@@ -14,6 +14,7 @@ from typing import Any
 
 from glassbox.process import die_with_parent
 from glassbox.sweep.executor import Lost, attempt, ended, leave
+from glassbox.tracking.wandb_run import teardown
 
 PATIENCE = 10.0  # seconds that a job gets to write down that it was interrupted
 LEAVE = b""  # instead of a job: there will be none
@@ -52,13 +53,45 @@ class Worker:
             payloads: Picklable by cloudpickle.
         """
         for index, payload in enumerate(payloads):
-            message = self._message(function, payload)
             try:
-                answer = self._ask(message)
+                self.begin(function, payload)
+                answer = self.answer()
             except BaseException:
                 self._end(interrupt=True)
                 raise
             yield index, answer
+
+    def begin(self, function: Callable[[Any], Any], payload: Any) -> None:
+        """Begin a job without waiting for it; the worker must have none.
+
+        Args:
+            function: As for `run`.
+            payload: As for `run`.
+        """
+        message = self._message(function, payload)
+        with contextlib.suppress(ConnectionError):  # it has just died, which `answer` tells
+            self._pipe.send_bytes(message)
+
+    @property
+    def pipe(self) -> Connection:
+        """What `multiprocessing.connection.wait` takes: it is ready when the job that was begun has ended."""
+        return self._pipe
+
+    def answer(self) -> Any:
+        """Return what came of the job that was begun, when it has ended: what the function returned, or `Lost`."""
+        try:
+            answer = self._pipe.recv_bytes()
+        except (EOFError, ConnectionError):
+            return self._bury()
+        try:
+            return pickle.loads(answer)
+        except Exception as error:  # noqa: BLE001 (whatever a class of somebody else raises)
+            return Lost(f"its result cannot be read: {type(error).__name__}: {error}")
+
+    def terminate(self) -> None:
+        """Tell the job that runs to end early; `close` waits for it."""
+        if self._process is not None:
+            self._process.terminate()
 
     def close(self) -> None:
         """End the process."""
@@ -90,17 +123,6 @@ class Worker:
         theirs.close()
         self._process, self._pipe, self._function = process, ours, function
         atexit.register(self._end)  # else multiprocessing would wait for it for ever
-
-    def _ask(self, message: bytes) -> Any:
-        try:
-            self._pipe.send_bytes(message)
-            answer = self._pipe.recv_bytes()
-        except (EOFError, ConnectionError):
-            return self._bury()
-        try:
-            return pickle.loads(answer)
-        except Exception as error:  # noqa: BLE001 (whatever a class of somebody else raises)
-            return Lost(f"its result cannot be read: {type(error).__name__}: {error}")
 
     def _bury(self) -> Lost:
         """Say how the process died, and end what it has left."""
@@ -150,6 +172,7 @@ def _serve(pipe: Connection, parents: Connection, function: Callable[[Any], Any]
             new, payload = pickle.loads(message)
             function = function if new is None else new
             pipe.send_bytes(_answer(function, payload))
+        teardown()  # a process of multiprocessing does nothing else at its end, and its group is killed
     except (EOFError, ConnectionError):  # the parent is gone, and this thread was the first to see it
         os.killpg(0, signal.SIGKILL)
 
