@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils._pytree import tree_map
 
 
 @dataclass(frozen=True)
@@ -105,7 +106,7 @@ class Snapshot:
         epoch: The epoch, from 0.
         weights: Parameter name → value.
         state: Optimizer's name of a tensor → parameter name → value.
-        steps: Updates made.
+        steps: Updates made, where the optimizer counts them; else 0.
         lr: The learning rate that the optimizer then has.
     """
 
@@ -114,6 +115,15 @@ class Snapshot:
     state: dict[str, dict[str, Tensor]]
     steps: int
     lr: float
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process as arrays: torch would send each of thousands of small tensors by itself."""
+        arrays: dict[str, Any] = tree_map(Tensor.numpy, {"weights": self.weights, "state": self.state})
+        return vars(self) | arrays
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        tensors = tree_map(torch.from_numpy, {key: state[key] for key in ("weights", "state")})
+        vars(self).update(state | tensors)
 
 
 @dataclass(frozen=True)
@@ -138,6 +148,14 @@ class Trained:
     test: dict[str, float]
     logits: Tensor | None
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process as arrays."""
+        return vars(self) | {"logits": None if self.logits is None else self.logits.numpy()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        logits = state["logits"]
+        vars(self).update(state | {"logits": None if logits is None else torch.from_numpy(logits)})
+
 
 LANES = 32
 
@@ -156,4 +174,4 @@ def varied(members: Sequence[Member]) -> tuple[str, ...]:
         {**m.optimizer, **{f"scheduler.{key}": value for key, value in m.scheduler.items()}, "clip": m.clip}
         for m in members
     ]
-    return tuple(key for key in named[0] if any(other[key] != named[0][key] for other in named))
+    return tuple(key for key in named[0] if any(other.get(key) != named[0][key] for other in named))

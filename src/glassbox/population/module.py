@@ -9,11 +9,11 @@ from torch import Tensor
 
 from glassbox.mechanics.number import Number
 from glassbox.population.decision import Best, Stopping, divergence
+from glassbox.population.evaluation import Evaluate
 from glassbox.population.member import Cohort
-from glassbox.population.net import Net
 from glassbox.population.order import Orders
 from glassbox.population.schedule import Schedule
-from glassbox.population.step import Step
+from glassbox.population.step import Steps
 from glassbox.training.metric import NAMES, metrics
 
 Data = tuple[Tensor, Tensor]
@@ -63,8 +63,8 @@ class Population(pl.LightningModule):
 
     Args:
         cohort: What the members share.
-        net: The net of all members.
-        step: The step of all members.
+        steps: The steps of all members.
+        evaluate: Their evaluation.
         theta: Parameters [P, K] at the start.
         state: The optimizer's state at the start.
         options: The optimizer's hyper-parameters but for lr.
@@ -88,8 +88,8 @@ class Population(pl.LightningModule):
     def __init__(
         self,
         cohort: Cohort,
-        net: Net,
-        step: Step,
+        steps: Steps,
+        evaluate: Evaluate,
         theta: Tensor,
         state: Any,
         *,
@@ -104,9 +104,9 @@ class Population(pl.LightningModule):
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
-        self.module = cohort.net
+        self.module = cohort.net  # for the Trainer, which switches it
         self.cohort, self.members = cohort, members
-        self.net_, self.step, self.theta, self.state = net, step, theta, state
+        self.steps, self.evaluate, self.theta, self.state = steps, evaluate, theta, state
         self.options, self.clip, self.schedule, self.orders = options, clip, schedule, orders
         self.data = {"train": train, "val": val}
         self.progress = progress
@@ -137,44 +137,40 @@ class Population(pl.LightningModule):
         x, y = self.data["train"]
         order, rates = self.orders.epoch(self.current_epoch), self.schedule.epoch()
         self._lr = rates[0]
-        steps = torch.split(order, self.cohort.batch_size)
-        kept = []
-        for number, (rows, lr) in enumerate(zip(steps, _on(x.device, rates), strict=True), 1):
-            made = self.step(
-                self.theta,
-                self.state,
-                (x, y),
-                rows,
-                lr,
-                options=self.options,
-                clip=self.clip,
-                measured=number == len(steps),
-            )
-            self.theta, self.state = made.theta, made.state
-            kept.append((made.output, made.loss))
-        outputs, losses = zip(*kept, strict=True)
-        target = y.reshape(len(y))[order]
-        self._train = self._values(torch.stack(losses), [len(rows) for rows in steps], torch.cat(outputs), target)
+        made = self.steps(
+            self.theta,
+            self.state,
+            (x, y),
+            order,
+            _on(x.device, rates),
+            self.cohort.batch_size,
+            options=self.options,
+            clip=self.clip,
+        )
+        self.theta, self.state = made.theta, made.state
+        output = torch.cat([part.movedim(-1, 0) for part in made.outputs], dim=1).movedim(0, -1)  # as metrics like it
+        target = y.reshape(-1).index_select(0, order.T.reshape(-1)).view(order.T.shape).T
+        self._train = self.values(output, torch.stack(made.losses), target)
         self._norms = made.norms
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
         """Evaluate all members; the Trainer has set eval() and no_grad()."""
-        self._val = self.evaluate(self.theta, *self.data["val"])
+        x, y = self.data["val"]
+        self._val = self.values(*self.evaluate(self.theta, x, y), y.reshape(-1, 1))
 
-    def evaluate(self, theta: Tensor, x: Tensor, y: Tensor) -> Tensor:
-        """Return loss and metrics [M, K] of all members on the same rows.
+    def values(self, output: Tensor, losses: Tensor, target: Tensor) -> Tensor:
+        """Return loss and metrics [M, K].
 
         Args:
-            theta: Parameters [P, K].
-            x: Features [N, D].
-            y: Targets [N] or [N, 1].
+            output: Outputs [N, C, K].
+            losses: Mean losses of their batches [T, K].
+            target: Targets [N, K], or [N, 1] where all members have the same.
         """
-        output = self.net_.output(theta, x)
-        size = self.cohort.batch_size
-        loss = torch.func.vmap(self.cohort.loss, in_dims=(-1, None))
-        batches = list(zip(torch.split(output, size), torch.split(y, size), strict=True))
-        losses = torch.stack([loss(part, target) for part, target in batches])
-        return self._values(losses, [len(target) for _, target in batches], output, y.reshape(len(y), 1))
+        rows = torch.full((len(losses), 1), self.cohort.batch_size, dtype=output.dtype, device=output.device)
+        rows[-1] = len(output) - (len(losses) - 1) * self.cohort.batch_size
+        loss = (losses * rows).sum(dim=0) / len(output)
+        found = metrics(self.cohort.task, output, target, self.cohort.target_scale)
+        return torch.stack([loss, *found.values()])
 
     def on_train_epoch_end(self) -> None:
         """Write the row of each member, and decide who is best and who stops."""
@@ -210,13 +206,6 @@ class Population(pl.LightningModule):
             self.ended[member] = epoch
             if member in diverged:
                 self.reasons[member] = f"{diverged[member]} at epoch {epoch}"
-
-    def _values(self, losses: Tensor, rows: Sequence[int], output: Tensor, target: Tensor) -> Tensor:
-        """Return loss and metrics [M, K], from the mean losses of batches [T, K] and their rows."""
-        weight = torch.tensor(rows, dtype=output.dtype, device=output.device)
-        loss = (losses * weight[:, None]).sum(dim=0) / sum(rows)
-        found = metrics(self.cohort.task, output, target, self.cohort.target_scale)
-        return torch.stack([loss, *found.values()])
 
 
 def _on(device: torch.device, rates: list[Number]) -> Sequence[Number]:

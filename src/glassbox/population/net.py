@@ -5,6 +5,7 @@ from typing import Protocol
 import torch
 from torch import Tensor, nn
 
+from glassbox.population.chain import Chain
 from glassbox.population.vmapped import Vmapped
 
 Batch = tuple[Tensor, Tensor]
@@ -61,4 +62,4 @@ def choose(net: nn.Module, loss: nn.Module) -> Net:
         net: The net.
         loss: The loss.
     """
-    return Vmapped(net, loss)
+    return Chain.of(net, loss) or Vmapped(net, loss)

@@ -1,6 +1,6 @@
-"""One optimizer step of all members: batch, gradient, clipping, update."""
+"""The optimizer steps of all members: batch, gradient, clipping, update."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import torch
@@ -8,82 +8,120 @@ from torch import Tensor
 
 from glassbox.mechanics.fused import like
 from glassbox.mechanics.number import Number
-from glassbox.population.net import Net
+from glassbox.population.net import Batch, Net
 
+BLOCK = 4  # steps of one compiled call, which takes as long to begin as half a step of 512 members
 EPS = 1e-6  # torch's, in clip_grad_norm_
 
 
 class Stepped(NamedTuple):
-    """What a step makes.
+    """What some steps make.
 
     Attributes:
-        theta: The parameters after it [P, K].
-        state: The optimizer's state after it.
-        output: Outputs of the batch before it [B, C, K].
-        loss: Mean losses of the batch [K].
-        norms: Where they are measured, the norms of the gradient before clipping, of the parameters before the step,
-            and of their change, [3, K]; else None.
+        theta: The parameters after them [P, K].
+        state: The optimizer's state after them.
+        outputs: Outputs of each batch before its step [B, C, K].
+        losses: Mean losses of each batch [K].
+        norms: Of the last step, where they are measured: the norms of the gradient before clipping, of the parameters
+            before the step, and of their change, [3, K]; else None.
     """
 
     theta: Tensor
     state: Any
-    output: Tensor
-    loss: Tensor
+    outputs: list[Tensor]
+    losses: list[Tensor]
     norms: Tensor | None
 
 
-class Step:
-    """The step of a net under an optimizer, the same for all chunks of a cohort.
+class Steps:
+    """The steps of a net under an optimizer, the same for all chunks of a cohort.
 
     Args:
         net: The net.
         rule: The optimizer's file in `glassbox.mechanics`.
         clip_algorithm: `norm` or `value`.
-        compiled: Whether it goes through torch.compile.
+        compiled: Whether they go through torch.compile, `BLOCK` at a time.
     """
 
     def __init__(self, net: Net, rule: Any, clip_algorithm: str = "norm", compiled: bool = False) -> None:
-        def step(
+        def block(
             theta: Tensor,
             state: Any,
-            data: tuple[Tensor, Tensor],
-            order: Tensor,
-            lr: Number,
+            batches: Sequence[Batch],
+            rates: Sequence[Number],
             options: Mapping[str, Any],
             clip: Number | None,
             measured: bool,
-        ) -> Stepped:
-            output, loss, grad = net.gradient(theta, net.batch(*data, order))
-            given = grad if clip is None else clipped(grad, clip, clip_algorithm)
-            after, state = rule.update(theta, given, state, lr=lr, **options)
-            norms = torch.stack([norm(grad), norm(theta), norm(after - theta)]) if measured else None
-            return Stepped(after, state, output, loss, norms)
+        ) -> tuple[list[Tensor], Any, list[Tensor], list[Tensor], Tensor | None]:
+            thetas, outputs, losses = [theta], [], []
+            for batch, lr in zip(batches, rates, strict=True):
+                output, loss, grad = net.gradient(thetas[-1], batch)
+                given = grad if clip is None else clipped(grad, clip, clip_algorithm)
+                after, state = rule.update(thetas[-1], given, state, lr=lr, **options)
+                thetas.append(after)  # what is returned is computed once, not wherever the next step uses it
+                outputs.append(output)
+                losses.append(loss)
+            before, after = thetas[-2:]
+            norms = torch.stack([norm(grad), norm(before), norm(after - before)]) if measured else None
+            return thetas[1:], state, outputs, losses, norms
 
-        self.first = step
-        self.further = torch.compile(step, fullgraph=True, dynamic=False) if compiled else step
+        self.net = net
         self._compiled = compiled
+        self._block = compiled_apart(block) if compiled else block
 
     def __call__(
-        self, theta: Tensor, state: Any, data: tuple[Tensor, Tensor], order: Tensor, lr: Number, **rest: Any
+        self,
+        theta: Tensor,
+        state: Any,
+        data: Batch,
+        order: Tensor,
+        rates: Sequence[Number],
+        size: int,
+        *,
+        options: Mapping[str, Any],
+        clip: Number | None = None,
     ) -> Stepped:
-        """Make a step.
+        """Make the steps of an epoch.
 
         Args:
             theta: Parameters [P, K].
             state: The optimizer's state.
             data: Features [N, D] and targets [N] or [N, 1].
-            order: Rows of each member's batch [B, K].
-            lr: The learning rate, a number or a tensor [K].
-            **rest: `options`, the other hyper-parameters; `clip`, a number, a tensor [K] or None; `measured`, whether
-                to take norms.
+            order: Rows in the order of each member [N, K].
+            rates: The learning rate of each of T steps, a number or a tensor [K].
+            size: Rows B of a batch.
+            options: The other hyper-parameters.
+            clip: The largest norm or value of a gradient, a number or a tensor [K]; None does not clip.
         """
-        if not self._compiled:
-            return self.first(theta, state, data, order, lr, **rest)
-        # What differs from step to step is a tensor, or each step would be compiled anew.
-        lr = torch.as_tensor(lr, dtype=torch.float64, device=theta.device)
-        if isinstance(getattr(state, "step", None), int):
-            state = state._replace(step=torch.tensor(float(state.step), dtype=torch.float64, device=theta.device))
-        return self.further(theta, state, data, order, lr, **rest)
+        rows = torch.split(order, size)
+        if self._compiled:  # what differs from step to step is a tensor, or each would be compiled anew
+            rates = torch.stack([torch.as_tensor(lr, dtype=torch.float64) for lr in rates]).to(theta.device).unbind()
+            if isinstance(getattr(state, "step", None), int):
+                state = state._replace(step=torch.tensor(float(state.step), dtype=torch.float64, device=theta.device))
+        outputs: list[Tensor] = []
+        losses: list[Tensor] = []
+        norms = None
+        for start in range(0, len(rows), BLOCK):
+            # Gathered before it is compiled: there, each use of a row would gather it anew.
+            batches = [self.net.batch(*data, part) for part in rows[start : start + BLOCK]]
+            last = start + BLOCK >= len(rows)
+            thetas, state, *made, norms = self._block(
+                theta, state, batches, rates[start : start + BLOCK], options, clip, last
+            )
+            theta = thetas[-1]
+            outputs += made[0]
+            losses += made[1]
+        return Stepped(theta, state, outputs, losses, norms)
+
+
+def compiled_apart(function: Any) -> Any:
+    """Compile a function of one program: torch keeps eight forms with a code, and fails at more or at unlike ones.
+
+    Args:
+        function: The function; it gets a code that no other program has.
+    """
+    function.__code__ = function.__code__.replace()
+    return torch.compile(function, fullgraph=True, dynamic=False)
 
 
 def norm(x: Tensor) -> Tensor:

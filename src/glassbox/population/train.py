@@ -8,16 +8,17 @@ from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from torch import Tensor
 
 from glassbox.data.module import TableModule
+from glassbox.population.evaluation import evaluation
 from glassbox.population.hyper_parameter import RULES, of_optimizer, of_scheduler, spread
 from glassbox.population.member import Cohort, Member, Setting, Snapshot, Trained
 from glassbox.population.module import Kept, Population
 from glassbox.population.net import choose
 from glassbox.population.order import Orders
 from glassbox.population.schedule import Schedule
-from glassbox.population.step import Step
+from glassbox.population.step import Steps, compiled_apart
 from glassbox.training.boundary import grid
 from glassbox.training.metric import NAMES
-from glassbox.training.trainer import NoProfiler
+from glassbox.training.trainer import NoProfiler, hush
 
 
 class Program:
@@ -35,7 +36,13 @@ class Program:
         self.datamodule = datamodule
         self.net = choose(cohort.net, cohort.loss)
         self.rule = RULES[cohort.optimizer]
-        self.step = Step(self.net, self.rule, cohort.clip_algorithm, setting.compiled)
+        self._steps = len(datamodule.train_dataloader())  # of an epoch
+        self.steps = Steps(self.net, self.rule, cohort.clip_algorithm, setting.compiled)
+        self.device = self._trainer().strategy.root_device
+        self._evaluate = evaluation(self.net, cohort.loss, cohort.batch_size)
+        self._validate = self._evaluate
+        if setting.compiled:
+            self._validate = compiled_apart(self._evaluate)
 
     def train(self, members: Sequence[Member], progress: Callable[[int], None] = lambda done: None) -> list[Trained]:
         """Train a chunk.
@@ -52,17 +59,22 @@ class Program:
         """
         if not 0 < len(members) <= self.setting.width:
             raise ValueError(f"{len(members)} members do not fit {self.setting.width} places")
+        hush()
         torch.set_num_threads(self.setting.threads)
         trainer = self._trainer()
         device = trainer.strategy.root_device
         population = self._population(members, device, progress)
-        trainer.fit(population)
+        trainer.fit(population.train())
         judged = population.last if self.cohort.monitor is None else population.best
+        x, y = self._data("test", device)
         with torch.no_grad():
-            test = population.evaluate(judged.theta, *self._data("test", device)).cpu().double()
+            population.eval()
+            test = population.values(*self._evaluate(judged.theta, x, y), y.reshape(-1, 1)).T.tolist()
             logits = self._logits(judged.theta)
         best, last = self._snapshots(population.best), self._snapshots(population.last)
-        return [self._trained(population, number, best, last, test, logits) for number in range(len(members))]
+        table = torch.stack(population.table).permute(2, 0, 1).tolist()
+        made = zip(range(len(members)), table, best, last, test, strict=False)
+        return [self._trained(population, *one, logits) for one in made]
 
     def _trainer(self) -> pl.Trainer:
         return pl.Trainer(
@@ -94,13 +106,13 @@ class Program:
             of_scheduler(places, varied),
             lr.cpu() if isinstance(lr, Tensor) else lr,
             cohort.interval,
-            steps=-(-len(train[0]) // cohort.batch_size),
+            steps=self._steps,
             members=len(places),
         )
         return Population(
             cohort,
-            self.net,
-            self.step,
+            self.steps,
+            self._validate,
             theta,
             self.rule.initial(theta),
             options=options,
@@ -133,18 +145,20 @@ class Program:
 
         def named(column: Tensor) -> dict[str, Tensor]:
             parts = zip(names, torch.split(column, sizes), shapes, strict=True)
-            return {name: part.view(shape) for name, part, shape in parts}
+            return {name: part.view(shape).clone() for name, part, shape in parts}
 
         state = kept.state._asdict()
-        steps = int(state.pop("step", 0))
+        steps = self._steps if "step" in state else 0
         columns = kept.theta.T.contiguous().cpu()
-        states = {key: value.T.contiguous().cpu() for key, value in state.items() if isinstance(value, Tensor)}
+        states = {
+            key: value.T.contiguous().cpu() for key, value in state.items() if value is not None and key != "step"
+        }
         return [
             Snapshot(
                 epoch,
                 named(columns[member]),
                 {key: named(value[member]) for key, value in states.items()},
-                steps,
+                steps * (epoch + 1),
                 float(kept.lr[member]),
             )
             if epoch >= 0
@@ -156,22 +170,22 @@ class Program:
         self,
         population: Population,
         member: int,
-        best: Sequence[Snapshot | None],
-        last: Sequence[Snapshot | None],
-        test: Tensor,
+        table: list[list[float]],
+        best: Snapshot | None,
+        last: Snapshot | None,
+        test: list[float],
         logits: Tensor | None,
     ) -> Trained:
-        end = last[member]
-        assert end is not None
-        values = torch.stack([row[:, member] for row in population.table[: end.epoch + 1]]).tolist()
-        rows = {epoch: dict(zip(population.keys, row, strict=True)) for epoch, row in enumerate(values)}
+        assert last is not None
+        rows = {
+            epoch: dict(zip(population.keys, row, strict=True)) for epoch, row in enumerate(table[: last.epoch + 1])
+        }
         reason = population.reasons.get(member)
         if reason is not None:
-            return Trained(rows, "diverged", reason, best[member], end, {}, None)
-        names = [f"test/{name}" for name in ("loss", *NAMES[self.cohort.task])]
-        tested = dict(zip(names, test[:, member].tolist(), strict=True))
+            return Trained(rows, "diverged", reason, best, last, {}, None)
+        tested = dict(zip((f"test/{name}" for name in ("loss", *NAMES[self.cohort.task])), test, strict=True))
         own = None if logits is None else logits[..., member].clone()
-        return Trained(rows, "finished", None, best[member], end, tested, own)
+        return Trained(rows, "finished", None, best, last, tested, own)
 
 
 def train(

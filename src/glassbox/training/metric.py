@@ -98,7 +98,7 @@ def metrics(task: str, output: Tensor, target: Tensor, target_scale: float = 1.0
         {'accuracy': tensor([1., 0.]), 'auroc': tensor([1., 0.])}
     """
     found = _regression(output[:, 0], target, target_scale) if task == "regression" else _classes(task, output, target)
-    finite = torch.isfinite(output).all(dim=0).all(dim=0)
+    finite = (output * 0).sum(dim=(0, 1)) == 0
     return {name: torch.where(finite, value, torch.nan) for name, value in zip(NAMES[task], found, strict=True)}
 
 
@@ -115,7 +115,7 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
     All counts are whole numbers, so the result is the true quotient, rounded once, and equal rankings have equal areas.
 
     Args:
-        score: Scores in [0, 1], [N, M].
+        score: Scores [N, M]; two that differ in their last bit alone are a tie.
         positive: Whether the sample is a positive one [N, M].
 
     Returns:
@@ -127,13 +127,20 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
     """
     samples = len(score)
     rank = torch.arange(samples, dtype=torch.float64, device=score.device)
-    # The bits of numbers ≥ 0 are in the order of the numbers, and below 2 the highest two are 0: there is room for the
-    # label, which comes last, so that it decides only ties. Whole numbers are sorted ten times as fast as pairs.
-    bits = score.T.contiguous().view(torch.int64 if score.dtype == torch.float64 else torch.int32) << 1
+    # Whole numbers in the order of the scores are sorted ten times as fast as scores with their labels: the bits of a
+    # number ≥ 0 are such a one, those of a number < 0 are but for its sign in the opposite order. The last bit gives
+    # way to the label, which so decides only ties.
+    bits = (score.T + 0.0).contiguous().view(torch.int64 if score.dtype == torch.float64 else torch.int32)
+    width = torch.iinfo(bits.dtype)
+    bits = (bits ^ ((bits >> (width.bits - 1)) & width.max)) & ~1
     label = positive.T.to(bits.dtype)
-    first, last = ((_sorted(bits | mark) & 1).double() @ rank for mark in (label, 1 - label))
+    keys = _sorted(bits | label)
+    first = (keys & 1).double() @ rank
     positives = label.sum(dim=1, dtype=torch.float64)
-    last = rank.sum() - last  # there the mark is that of the negatives
+    # Only rankings with a tie need the other order; a GPU would have to wait to learn which they are.
+    tied = ((keys[:, 1:] ^ keys[:, :-1]) == 1).any(dim=1) if keys.device.type == "cpu" else slice(None)
+    last = first.clone()
+    last[tied] = rank.sum() - (_sorted(bits[tied] | (1 - label[tied])) & 1).double() @ rank  # of the negatives
     pairs = positives * (samples - positives)
     wins = first + last - positives * (positives - 1)
     return torch.where(pairs > 0, wins / (2 * pairs), 0.0).to(score.dtype)
@@ -141,10 +148,9 @@ def auroc(score: Tensor, positive: Tensor) -> Tensor:
 
 def _classes(task: str, output: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
     if task == "binary":
-        probability = torch.sigmoid(output[:, 0])
-        positive = target > 0.5
-        right = (probability > 0.5) == positive
-        area = auroc(probability, positive.expand_as(probability))
+        logit, positive = output[:, 0], target > 0.5
+        right = (torch.sigmoid(logit) > 0.5) == positive
+        area = auroc(logit, positive.expand_as(logit))
     else:
         probability = torch.softmax(output, dim=1)
         right = probability.argmax(dim=1) == target
