@@ -33,7 +33,7 @@ LEVEL = {entry: level for level, row in enumerate(LAYERS) for entry in row}
 
 # Each framework and the only places that import it.
 IMPORTERS = {
-    "wandb": ("glassbox.tracking",),
+    "wandb": ("glassbox.tracking", "glassbox.bench"),
     "matplotlib": ("glassbox.compare", "glassbox.drawing"),
     "plotly": ("glassbox.compare", "glassbox.drawing"),
     "optuna": ("glassbox.sweep", "glassbox.compare"),
@@ -272,7 +272,7 @@ PLANTED = [
     (
         "src/glassbox/config/x.py",
         "def f():\n    import wandb",
-        "imports wandb, which only glassbox.tracking may",
+        "imports wandb, which only glassbox.tracking, glassbox.bench may",
     ),
     (
         "src/glassbox/config/x.py",

@@ -1,5 +1,6 @@
 """A study of fifty jobs through the real command line: every failure is told, and a kill loses nothing."""
 
+import contextlib
 import json
 import os
 import random
@@ -8,6 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -127,22 +129,41 @@ def test_four_faults_among_fifty_jobs(sweep, outputs):
 @pytest.fixture(scope="session")
 def uninterrupted(
     sweep: Callable[..., subprocess.Popen], tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, float]:
-    """The outputs of a sweep that nothing has stopped, and the seconds that its jobs took."""
-    outputs = tmp_path_factory.mktemp("uninterrupted")
-    process = sweep(outputs)
-    begun(process, outputs)
-    started = time.monotonic()
-    told = process.communicate(timeout=PATIENCE)[0]
-    assert process.returncode == 0, told
-    return outputs, time.monotonic() - started
+) -> Callable[[str], tuple[Path, float]]:
+    """Give, of a launcher, the outputs of a sweep that nothing has stopped, and the seconds that its jobs took."""
+
+    @cache
+    def of(launcher: str) -> tuple[Path, float]:
+        outputs = tmp_path_factory.mktemp("uninterrupted")
+        process = sweep(outputs, launcher)
+        begun(process, outputs)
+        started = time.monotonic()
+        told = process.communicate(timeout=PATIENCE)[0]
+        assert process.returncode == 0, told
+        return outputs, time.monotonic() - started
+
+    return of
 
 
+def survivors(outputs: Path) -> list[str]:
+    """Return the processes that have this folder of outputs in their environment, but those that are dead already."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has gone
+            if f"GLASSBOX_OUTPUTS={outputs}\0".encode() in path.read_bytes() and alive(int(path.parent.name)):
+                found.append(path.parent.name)
+    return found
+
+
+IN_FLIGHT = {"launcher=basic": 1, "launcher=vectorized": 50}
+
+
+@pytest.mark.parametrize("launcher", IN_FLIGHT)
 @pytest.mark.parametrize("draw", range(10))
-def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninterrupted, draw):
-    whole, seconds = uninterrupted
+def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninterrupted, draw, launcher):
+    whole, seconds = uninterrupted(launcher)
     moment = random.Random(draw).uniform(0, seconds)  # after the first job has begun
-    process = sweep(outputs)
+    process = sweep(outputs, launcher)
     begun(process, outputs)
     try:
         process.wait(moment)
@@ -151,12 +172,12 @@ def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninter
     process.communicate()
     killed = {path.parent: files(path.parent) for path in outputs.glob("fifty/*/run.json")}
     running = [run for run in records(outputs) if run["status"] == "running"]
-    assert len(running) <= 1, "one job at most was in flight"
+    assert len(running) <= IN_FLIGHT[launcher], "no more were in flight"
 
-    process = sweep(outputs)  # at once, while the worker may still be dying
+    process = sweep(outputs, launcher)  # at once, while the worker may still be dying
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, f"killed after {moment:.2f} s\n{told}"
-    assert [run["pid"] for run in running if alive(run["pid"])] == [], "no worker stays behind"
+    assert survivors(outputs) == [], "no worker stays behind"
     found = records(outputs)
     finished = by_seed([run for run in found if run["status"] == "finished"])
     assert len(finished) == 50
@@ -172,8 +193,8 @@ def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninter
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_sweep_that_is_asked_to_stop_says_what_is_left(sweep, outputs, uninterrupted, number):
-    process = sweep(outputs)
+def test_a_sweep_that_is_asked_to_stop_says_what_is_left(sweep, outputs, number):
+    process = sweep(outputs, "launcher=basic")
     for line in process.stdout:
         if line.startswith(" 3/50"):
             break
@@ -183,11 +204,26 @@ def test_a_sweep_that_is_asked_to_stop_says_what_is_left(sweep, outputs, uninter
     found = records(outputs)
     assert {run["status"] for run in found} <= {"finished", "interrupted"}
     assert f"{50 - len(found)} not run" in told
-    process = sweep(outputs)
+    process = sweep(outputs, "launcher=basic")
     told = process.communicate(timeout=PATIENCE)[0]
     assert process.returncode == 0, told
     finished = by_seed([run for run in records(outputs) if run["status"] == "finished"])
     assert len(finished) == 50
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_members_that_train_together_are_interrupted_together(sweep, outputs, number):
+    process = sweep(outputs, "launcher=vectorized", "max_epochs=100000")
+    until = time.monotonic() + PATIENCE
+    while len(list(outputs.glob("fifty/*/run.json"))) < 50:
+        assert time.monotonic() < until
+        time.sleep(0.02)
+    process.send_signal(number)
+    told = process.communicate(timeout=PATIENCE)[0]
+    assert process.returncode == 128 + number, told
+    assert {(run["status"], run["reason"]) for run in records(outputs)} == {("interrupted", "SIGTERM")}
+    assert "fifty: 50 interrupted" in told
+    assert survivors(outputs) == []
 
 
 def test_two_sweeps_started_together_share_no_folder(sweep, outputs):
@@ -200,4 +236,4 @@ def test_two_sweeps_started_together_share_no_folder(sweep, outputs):
     found = [Record.read(path.parent) for runs in studies for path in runs]
     assert {record["status"] for record in found} == {"finished"}
     assert len({record["identity"] for record in found}) == 2
-    assert len({record["pid"] for record in found}) == 2
+    assert len({record["pid"] for record in found}) == 2  # each is of one sweep

@@ -131,6 +131,7 @@ ARGUMENTS = {
         "add monitor=train/loss or callbacks=none"
     ),
     "logger.mode=onlin": "logger.mode=onlin: must be offline, online, disabled",
+    "logger.writer=fast": "logger.writer=fast: must be client or direct",
     "logger.mode=online": "logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline",
     "model._target_=os.system": f"model._target_=os.system: package 'os' is not trusted; {TRUSTED}",
     "+callbacks.x._target_=subprocess.Popen": (

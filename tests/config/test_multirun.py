@@ -247,7 +247,7 @@ def test_a_signal_ends_a_sweep_in_order(sweep, monkeypatch, capsys):
             os.kill(parent, signal.SIGINT)
 
     monkeypatch.setattr(MetricsCsv, "log", stop)
-    code, made = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1000000", "callbacks=none")
+    code, made = sweep("study=mine", "launcher=basic", "lr=0.1,0.2", "max_epochs=1000000", "callbacks=none")
     assert code == 130
     assert [Record.read(folder)["status"] for folder in made] == ["interrupted"]
     assert "1 interrupted, 1 not run" in capsys.readouterr().out

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import optuna
@@ -15,6 +16,7 @@ import pytest
 import yaml
 from omegaconf import OmegaConf
 
+from glassbox.config import vectorized
 from glassbox.config.grid import Grid
 from glassbox.config.place import ROOT
 from glassbox.config.search import check_search, space_of
@@ -23,6 +25,7 @@ from glassbox.sweep.border import Range
 from glassbox.sweep.search import _distribution
 from glassbox.sweep.strategy import seed_of
 from glassbox.sweep.study import Study
+from glassbox.sweep.worker import Worker
 from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.training import run  # noqa: F401 (imported before the workers are forked, which then need not)
@@ -282,6 +285,8 @@ def test_fail_fast_stops_a_search(search, faults, outputs, monkeypatch, capsys):
     check_study(outputs, 9)
 
 
+POPULATION = ["launcher=vectorized", "data=moons", "data.samples=100", "max_epochs=3", "callbacks=default"]
+POPULATION += ["trainer.limit_train_batches=1.0", "trainer.limit_val_batches=1.0"]
 LONG = ["max_epochs=6", "trainer.limit_train_batches=4"]
 DDP = ["trainer=ddp", "trainer.accelerator=cpu", "trainer.devices=2"]
 
@@ -344,6 +349,42 @@ def test_runs_of_a_pool_are_pruned(search, outputs):
     assert (code, len(made)) == (0, 20)
     assert "pruned" in {Record.read(folder)["status"] for folder in made}
     check_study(outputs, 20)
+
+
+@pytest.mark.slow
+def test_batches_train_as_populations(search, outputs, monkeypatch, capsys):
+    started, surveyed = [], []
+    start, kind = Worker._start, vectorized.Kind
+    monkeypatch.setattr(Worker, "_start", lambda *args: started.append(start(*args)))
+    monkeypatch.setattr(vectorized, "Kind", lambda *args: surveyed.append(args) or kind(*args))
+    line = [LR, "batch_size=range(16,31)", "hydra.sweeper.n_trials=128", "hydra.sweeper.n_jobs=64"]
+    code, made = search(*line, *POPULATION)
+    assert (code, len(made)) == (0, 128)
+    check_study(outputs, 128)
+    records = [Record.read(folder) for folder in made]
+    assert [record["number"] for record in records] == list(range(128))
+    cohorts = Counter((number // 64, config(folder)["batch_size"]) for number, folder in enumerate(made))
+    for number, (folder, record) in enumerate(zip(made, records, strict=True)):
+        assert record["batched"] == (cohorts[number // 64, config(folder)["batch_size"]] > 1)
+    assert 1 in cohorts.values()
+    assert sum(record["batched"] for record in records) > 100
+    # The workers stay, each kind of cohort is looked at once, and the plan is told once.
+    assert len(started) <= 1 + len(os.sched_getaffinity(0))
+    assert len(surveyed) == len({size for (_, size), count in cohorts.items() if count > 1})
+    assert capsys.readouterr().out.count(" train together") == 1
+    study, known = optuna.create_study(), trials(outputs)
+    distributions = {
+        "lr": optuna.distributions.FloatDistribution(1e-4, 1e-1, log=True),
+        "batch_size": optuna.distributions.IntDistribution(16, 30),
+    }
+    for first in (0, 64):
+        batch = []
+        for number in range(first, first + 64):
+            study.sampler = optuna.samplers.TPESampler(seed=seed_of(0, number), constant_liar=True)
+            batch.append(study.ask(distributions))
+        for trial in batch:
+            assert trial.params == known[trial.number].params
+            study.tell(trial, known[trial.number].value)
 
 
 def start(*argv: str) -> subprocess.Popen:

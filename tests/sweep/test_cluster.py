@@ -4,6 +4,7 @@ All that is asked of a cluster is one test, so that pytest-xdist starts each clu
 """
 
 import contextlib
+import json
 import os
 import signal
 import subprocess
@@ -37,6 +38,9 @@ STUDY = ["seed=range(8)", *SMALL, *FAULT, *(f"+callbacks.fault.{kind}={seed}" fo
 GATED = ["seed=range(3)", *SMALL, *FAULT]
 FIXTURES = {"submitit_slurm": "slurm", "ray": "ray_cluster"}
 OPTIONS = {"joblib": ["launcher.n_jobs=2"], "submitit_local": ["+launcher.max_running=2"]}
+MANY = ["lr=1e-2,1e-1", "seed=range(6)", "optimizer=adam,sgd", "init=xavier,default", *SMALL]
+LONG = ["seed=range(64)", *SMALL, "max_epochs=600"]
+SLURM = ["launcher.executor=slurm", "launcher.cpus_per_task=1", "+launcher.partition=main"]
 # What may differ between the records of one run.
 OWN = ("name", "study", "started", "ended", "heartbeat", "pid", "host", "command", "launcher", "number", "seconds")
 
@@ -127,10 +131,10 @@ def gives_the_same_results_and_tells_every_failure(command: Command, launcher: s
         assert_same(folder, reference[Record.read(folder)["seeds"]["seed"]], launcher)
 
 
-def assert_same(folder: Path, other: Path, launcher: str) -> None:
-    """Compare a run with the same run by the warm worker."""
+def assert_same(folder: Path, other: Path, launcher: str, reference: str = "basic") -> None:
+    """Compare a run with the same run by another launcher."""
     ours, theirs = Record.read(folder), Record.read(other)
-    assert (ours["launcher"], theirs["launcher"]) == (launcher, "basic")
+    assert (ours["launcher"], theirs["launcher"]) == (launcher, reference)
     assert ours.keys() == theirs.keys()
     assert {k: v for k, v in ours.items() if k not in OWN} == {k: v for k, v in theirs.items() if k not in OWN}
     assert (folder / "metrics.csv").read_bytes() == (other / "metrics.csv").read_bytes()
@@ -199,6 +203,111 @@ def outlives_its_sweep(command: Command, gate: Path) -> None:
     assert "1 finished, 2 interrupted" in out
     assert f"1/1  #{preempted['number']}  finished" in out
     assert len(queue("%i", "--states=PENDING")) == 1
+
+
+def test_shards(project: Path, outputs: Path, slurm: Path) -> None:
+    command = Command(project, outputs)
+    shards_give_the_results_of_one_machine(command)
+    shards_tell_every_failure(command)
+    preempted_shard_goes_on(command)
+    shards_outlive_their_sweep(command, outputs / "gate")
+
+
+def shards_give_the_results_of_one_machine(command: Command) -> None:
+    assert command("here", "vectorized", *MANY)[0] == 0
+    code, out, err = command("there", "vectorized", *MANY, *SLURM, "launcher.shards=4")
+    assert (code, err) == (0, ""), out + err
+    assert "there: 48 jobs; 48 to run\n48 jobs in 4 shards\n" in out
+    here, there = finished(command, "here"), finished(command, "there")
+    assert here.keys() == there.keys()
+    assert len(there) == len(command.runs("there")) == 48
+    for identity, folder in there.items():
+        assert Record.read(folder)["batched"]
+        assert_same(folder, here[identity], "vectorized_slurm", "vectorized")
+    plans = [json.loads(path.read_text()) for path in (command.outputs / "there").glob("population*.json")]
+    members = [chunk["members"] for plan in plans for chunk in plan["chunks"]]
+    assert list(map(len, members)) == [12] * 4
+    assert {name for names in members for name in names} == there.keys()
+    code, out, err = command("there", "vectorized", *MANY, *SLURM, "launcher.shards=4")
+    assert (code, err) == (0, ""), out + err
+    assert "48 jobs; 48 are there already; 0 to run" in out
+
+
+def shards_tell_every_failure(command: Command) -> None:
+    code, out, err = command("faults", "vectorized", *STUDY, *SLURM, "launcher.shards=3")
+    assert (code, err) == (1, ""), out + err
+    runs = command.runs("faults")
+    told = {record["seeds"]["seed"]: (record["status"], record["reason"]) for record in runs.values()}
+    assert told.pop(3) == ("failed", "killed by SIGKILL, perhaps out of memory")
+    assert told == ENDS
+    for folder, record in runs.items():
+        assert (record["launcher"], record["batched"]) == ("vectorized_slurm", False)
+        assert record["status"] == "finished" or any(
+            record["reason"] in line and folder.name in line for line in out.splitlines()
+        )
+
+
+def preempted_shard_goes_on(command: Command) -> None:
+    """See what becomes of members that have ended, that train and that wait when their shard is preempted."""
+    words = [*LONG, "launcher.max_members=32"]
+    with command.start("preempted", "vectorized", *words, *SLURM) as sweep:
+        wait_for(lambda: of_status(command, "preempted", "finished") != set())
+        before = of_status(command, "preempted", "finished")
+        (job,) = queue("%i")
+        subprocess.run(["sbatch", "--partition=urgent", "--output=/dev/null", "--ntasks=2", "--wrap=true"], check=True)
+        wait_for(lambda: queue("%T", f"--jobs={job}") == ["PENDING"])
+        assert of_status(command, "preempted", "running") == set()
+        interrupted = of_status(command, "preempted", "interrupted")
+        assert {Record.read(folder)["reason"] for folder in interrupted} == {"SIGTERM"}
+        # Slurm lets a job wait two minutes before it starts again.
+        sooner = ["scontrol", "update", f"JobId={job}", "StartTime=now+3seconds"]
+        wait_for(lambda: subprocess.run(sooner, capture_output=True).returncode == 0)
+        out, err = sweep.communicate(timeout=DEADLINE)
+    assert (sweep.returncode, err) == (0, ""), out + err
+    assert before <= of_status(command, "preempted", "finished")
+    assert len(command.runs("preempted")) == 64 + len(interrupted)
+    assert command("alike", "vectorized", *words)[0] == 0
+    alike, runs = finished(command, "alike"), finished(command, "preempted")
+    assert len(of_status(command, "preempted", "finished")) == len(runs) == 64
+    for identity, folder in runs.items():
+        assert_same(folder, alike[identity], "vectorized_slurm", "vectorized")
+
+
+def shards_outlive_their_sweep(command: Command, gate: Path) -> None:
+    half = f"launcher.cpus_per_task={max(1, (os.cpu_count() or 2) // 2)}"  # two shards at once
+    words = ["seed=range(8)", *SMALL, *FAULT, *SLURM, half]
+    with command.start("outlived", "vectorized", *words, "launcher.shards=4", GATE=str(gate)) as sweep:
+        wait_for(lambda: len(of_status(command, "outlived", "running")) == 2)
+        sweep.terminate()
+        out, err = sweep.communicate(timeout=DEADLINE)
+    assert (sweep.returncode, err) == (143, ""), out + err
+    assert "2 interrupted, 6 not run" in out
+    assert queue("%T") == []
+    with command.start("outlived", "vectorized", *words, "launcher.shards=4", GATE=str(gate)) as sweep:
+        wait_for(lambda: len(of_status(command, "outlived", "running")) == 2)
+        sweep.kill()
+    assert sorted(queue("%T")) == ["PENDING", "PENDING", "RUNNING", "RUNNING"]
+    with command.start("outlived", "vectorized", *words, "launcher.shards=2", GATE=str(gate)) as sweep:
+        assert sweep.stdout is not None
+        # Two of them have no record yet.
+        assert sweep.stdout.readline() == "outlived: 8 jobs; 4 are there already; 4 to run\n"
+        assert sweep.stdout.readline() == "4 jobs in 2 shards\n"
+        wait_for(lambda: len(queue("%T", "--states=PENDING")) == 2)
+        gate.touch()
+        out, err = sweep.communicate(timeout=DEADLINE)
+    assert (sweep.returncode, err) == (0, ""), out + err
+    assert len(of_status(command, "outlived", "finished")) == len(finished(command, "outlived")) == 8
+
+
+def finished(command: Command, study: str) -> dict[str, Path]:
+    """Identity → its finished run."""
+    runs = of_status(command, study, "finished")
+    return {Record.read(folder)["identity"]: folder for folder in runs}
+
+
+def of_status(command: Command, study: str, status: str) -> set[Path]:
+    """The runs of a status."""
+    return {folder for folder, record in command.runs(study).items() if status_of(record) == status}
 
 
 def queue(field: str, *options: str) -> list[str]:

@@ -24,6 +24,7 @@ from glassbox.sweep.executor import Executor, Lost
 # Newer Pythons warn of a fork beside threads, and pytest-xdist has some.
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
+SHARDS = "vectorized_slurm"  # launcher=vectorized launcher.executor=slurm
 DEADLINE = 30.0  # seconds; only a failing test waits so long
 NODES: dict[str, dict[str, Any]] = {
     "basic": {"executor": "basic"},
@@ -213,7 +214,12 @@ WRONG = {
     "launcher=joblib launcher.n_jobs=0": "launcher.n_jobs=0: must be at least 1, or -1",
     "launcher=joblib +launcher.size=2": "launcher: JoblibExecutor.__init__() got an unexpected keyword argument 'size'",
     "launcher=submitit_local +launcher.size=2": "launcher=submitit_local: Unknown argument 'size' for executor 'local'",
-    "launcher.executor=joblip": "launcher.executor=joblip: no such executor, did you mean 'joblib'?",
+    "launcher=joblib launcher.executor=joblip": "launcher.executor=joblip: no such executor, did you mean 'joblib'?",
+    "launcher.executor=slrum": "launcher.executor=slrum: no such executor, did you mean 'slurm'? (local, slurm)",
+    "launcher.executor=slurm": "launcher=vectorized: ",  # there is none, or no program of it
+    "launcher.executor=slurm launcher.shards=0": "launcher.shards=0: must be a whole number ≥ 1",
+    "launcher.shards=4": "launcher.shards=4: shards are for a cluster, add launcher.executor=slurm",
+    "+launcher.partition=gpu": "launcher: Vectorized.__init__() got an unexpected keyword argument 'partition'",
 }
 
 
@@ -230,7 +236,7 @@ def test_bad_option_is_told_before_there_is_a_folder(words: str, told: str, outp
 
 
 def test_every_launcher_of_ours_is_an_executor() -> None:
-    assert {path.stem for path in (CONF / "launcher").glob("*.yaml")} == {*EXECUTORS, "hydra"}
+    assert {path.stem for path in (CONF / "launcher").glob("*.yaml")} | {SHARDS} == {*EXECUTORS, "hydra"}
 
 
 @pytest.mark.parametrize("name", [name for name, (*_, package) in EXECUTORS.items() if package])
@@ -240,8 +246,9 @@ def test_missing_package_is_told_before_there_is_a_folder(
     from glassbox.config.entry import Train
 
     package = str(EXECUTORS[name][-1])
+    word = "launcher.executor=slurm" if name == SHARDS else f"launcher={name}"
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(BadInput) as caught:
-        Train(["-m", "seed=0,1", f"launcher={name}"]).main()
-    assert str(caught.value) == f"launcher={name} needs {package}: pip install 'glassbox[{package}]'"
+        Train(["-m", "seed=0,1", word]).main()
+    assert str(caught.value) == f"{word} needs {package}: pip install 'glassbox[{package}]'"
     assert list(outputs.iterdir()) == []

@@ -17,7 +17,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from glassbox.config.build import check_targets
 from glassbox.config.compose import check_hydra, check_jobs, composed, task_values
-from glassbox.config.execution import check_launcher
+from glassbox.config.execution import check_launcher, launcher_name
 from glassbox.config.grid import Grid
 from glassbox.config.grid import parse as parse_override
 from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
@@ -120,7 +120,7 @@ class Train:
             identity(values, data_digest(values)),
             folder,
             command=self.command,
-            launcher=values["launcher"]["executor"],
+            launcher=launcher_name(values["launcher"]),
             number=HydraConfig.get().job.num,
             **_from_hydra(),
         )

@@ -87,6 +87,8 @@ def open_record(
     command: Sequence[str],
     launcher: str | None = None,
     number: int | None = None,
+    sync: bool = True,
+    **more: Any,
 ) -> "Record":
     """Write the record of a job that begins now, and its config.
 
@@ -101,6 +103,8 @@ def open_record(
         command: The command, word by word.
         launcher: What started it in a multirun.
         number: Its number there.
+        sync: Whether each of its files is on the disk at once.
+        **more: More fields of the record.
     """
     from glassbox.tracking.record import Record
     from glassbox.tracking.secret import mask_command
@@ -121,10 +125,12 @@ def open_record(
         device=None,
         launcher=launcher,
         number=number,
+        sync=sync,
         tags=config["tags"],
         notes=config["notes"],
         root=root,
         wandb_run_id=run_id(folder) if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
+        **more,
     )
 
 
@@ -144,7 +150,8 @@ def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | No
 
     record.update(device=str(job.trainer.strategy.root_device))
     try:
-        trackers = start_trackers(job, record.folder)
+        trackers = start_trackers(job.values, job.config, record.folder)
+        job.trainer.logger.attach(getattr(trackers[-1], "experiment", None) if trackers else None)  # type: ignore[union-attr]
     except Exception as error:
         record.finish("failed", reason=" ".join(str(error).split()), exit_code=getattr(error, "exit_code", 1))
         raise
@@ -192,16 +199,20 @@ def data_digest(values: Mapping[str, Any]) -> str | None:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def start_trackers(job: Job, folder: Path) -> list["Tracker"]:
-    """Start those who follow a run; every logger but `none` also writes metrics.csv.
+def start_trackers(
+    values: Mapping[str, Any], config: Mapping[str, Any], folder: Path, started: float | None = None
+) -> list["Tracker"]:
+    """Start those who follow a run; every logger but `none` also writes metrics.csv, which is the first of them.
 
     Args:
-        job: The job.
+        values: The config with every interpolation resolved.
+        config: The config as it may be written down.
         folder: The run folder.
+        started: When the run began, in seconds of the Unix clock; by default now.
     """
     from glassbox.tracking.metrics_csv import MetricsCsv
 
-    node = job.values["logger"]
+    node = values["logger"]
     if node.get("_target_") is None:
         return []
     trackers: list[Tracker] = [MetricsCsv(folder)]
@@ -209,11 +220,11 @@ def start_trackers(job: Job, folder: Path) -> list["Tracker"]:
     if not isinstance(tracker, MetricsCsv):
         tracker.start(
             name=folder.name,
-            study=job.values["study"],
-            config=job.config,
-            tags=job.config["tags"],
-            notes=job.config["notes"],
+            study=values["study"],
+            config=config,
+            tags=config["tags"],
+            notes=config["notes"],
+            started=started,
         )
-        job.trainer.logger.attach(tracker.experiment)  # type: ignore[union-attr]
         trackers.append(tracker)
     return trackers

@@ -10,6 +10,7 @@ from typing import Any
 from hydra.core.config_loader import ConfigLoader
 from omegaconf import DictConfig
 
+from glassbox.config.execution import launcher_name
 from glassbox.config.job import data_digest, open_record
 from glassbox.config.place import ROOT, outputs
 from glassbox.config.plain import resolved, writable
@@ -85,15 +86,15 @@ class Multirun:
         self._train = train
         self._config = config
         self._launcher = launcher
+        self._kind_of = getattr(launcher, "kind_of", None)
         self._composer = Composer(loader, config)
         self._axes = list(axes)
         self._space = dict(space or {})
         self._question = question
         self._planned: dict[str, Planned] = {}
         self._entry: dict[str, Any] = {}
-        self._begun = False
+        self._begun, self._asked = False, 0
         self._count: int | None = None
-        self._asked = 0
         self._checked: dict[tuple[str, ...], Planned | None] = {}
         self._digests: dict[tuple[str, int, int], str | None] = {}
         self.folder = outputs() / str(config.study)
@@ -220,18 +221,27 @@ class Multirun:
         self.study.hold()
         if hasattr(executor, "cancel_waiting"):
             executor.cancel_waiting()
-        self.study.refresh()
-        for folder in self.study.mark_interrupted("basic"):
+        self._look()
+        for folder in self.study.mark_interrupted():
             print(f"{folder.name}: its process ended without a word; marked as interrupted", file=sys.stderr)
         for path in self.study.torn:
             print(f"Warning: {path} cannot be read; its run counts as interrupted", file=sys.stderr)
+
+    def _look(self) -> None:
+        """Read the records that are new; what a cluster still runs for an earlier sweep runs, whatever they say."""
+        executor: Any = getattr(self._launcher, "executor", None)
+        if hasattr(executor, "under_way"):
+            self.study.elsewhere = {run.folder: run for run in executor.under_way()}
+        self.study.refresh()
 
     def _plan(self, job: Sequence[str]) -> Planned:
         spec = self._composer.spec(job, 0)
         with live(spec) as found:
             values = resolved(found.task)
+            kind = self._kind_of(values, found.cfg) if self._kind_of is not None else None
         digest = self._digest(values)
-        return Planned(spec, identity(values, digest), determining(values, digest))
+        name = identity(values, digest)
+        return Planned(replace(spec, identity=name, kind=kind), name, determining(values, digest))
 
     def _digest(self, values: Mapping[str, Any]) -> str | None:
         path = values["data"].get("path")
@@ -261,8 +271,9 @@ class Multirun:
         from glassbox.sweep.worker import Worker
 
         executor = getattr(self._launcher, "executor", None)
-        if isinstance(executor, Worker):
-            yield from executor.run(build_only, specs)  # it stays warm for the jobs
+        warm = getattr(executor, "worker", executor)
+        if isinstance(warm, Worker):
+            yield from warm.run(build_only, specs)  # it stays warm for the jobs
             return
         worker = Worker()
         try:
@@ -289,7 +300,8 @@ class Multirun:
             for done, (index, answer) in zip(places, jobs, strict=False):
                 plan = planned[index]
                 folder = self._settle(plan, answer)
-                failed = print_job(done, count, plan.spec.number, folder, self._config.monitor)
+                together = isinstance(answer, Done) and answer.batched and answer.error is None
+                failed = not together and print_job(done, count, plan.spec.number, folder, self._config.monitor)
                 if failed and self._config.fail_fast:
                     return
         finally:
@@ -350,7 +362,7 @@ class Multirun:
             overrides=plan.spec.overrides,
             hydra={"hydra": plain(plan.spec)["hydra"]},
             command=self._train.command,
-            launcher=config["launcher"]["executor"],
+            launcher=launcher_name(config["launcher"]),
             number=plan.spec.number,
         )
 
@@ -362,14 +374,14 @@ class Multirun:
         return Result(run.status, value, run.folder, run.reason)
 
     def _end(self) -> None:
-        self.study.refresh()
-        self.study.mark_interrupted("basic")
+        self._look()
+        self.study.mark_interrupted()
         known = self.study.by_identity()
         runs = [known.get(name) for name in self._planned]
         unasked = max(0, (self._count or 0) - self._asked)
         tally = Tally([run for run in runs if run is not None], missing=sum(run is None for run in runs) + unasked)
         best = tally.best(self._config.monitor, larger=self._config.mode == "max")
-        border = on_border(self._numbers(best), self._space) if best is not None else []
+        border = on_border(self._numbers(best[0]), self._space) if best else []
         print_tally(tally, self.folder, best, self._config.monitor, border, command=self._again())
         self.study.end(counts=tally.counts())
         if tally.failed:

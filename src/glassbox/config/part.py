@@ -58,30 +58,16 @@ def build_module(values: Mapping[str, Any], datamodule: "DataModule") -> "Module
     Raises:
         BadInput: The net, its loss, optimizer or scheduler refuses its arguments.
     """
-    from glassbox.init.apply import apply
     from glassbox.training.module import SupervisedModule
     from glassbox.training.trainer import Module
 
-    sizes = {name: getattr(datamodule, name) for name in ("in_features", "out_features") if hasattr(datamodule, name)}
-    for name, size in sizes.items():
-        if values["model"].get(name, size) != size:
-            raise BadInput(f"model.{name}={values['model'][name]}: the data has {size}; leave it out")
-    net = build("model", values["model"], **sizes)
-    if net is None:
-        raise BadInput("model has no `_target_`: choose model=NAME")
-    initialise = build("init", values["init"])
-    if initialise is not None:
-        call("init", apply, net, initialise, values["seed"])
+    net = build_net(values, datamodule)
     if isinstance(net, Module):
         return net
     _check_batch_norm(net, datamodule, values["batch_size"])
+    optimizer, scheduler, interval, monitor = build_updates(values, net, datamodule)
     loss = dict(values["loss"])
     task = loss.pop("task")
-    optimizer = build("optimizer", values["optimizer"])
-    trial = call("optimizer", optimizer, net.parameters())
-    scheduler, interval, monitor = _scheduler(values, datamodule)
-    if scheduler is not None:
-        call("scheduler", scheduler, trial)
     return SupervisedModule(
         net,
         build("loss", loss),
@@ -91,8 +77,61 @@ def build_module(values: Mapping[str, Any], datamodule: "DataModule") -> "Module
         monitor=monitor,
         task=task,
         target_scale=getattr(datamodule, "target_scale", 1.0),
-        hparams={key: values[key] for key in ("lr", "seed", "max_epochs", "batch_size")},
+        hparams=hparams(values),
     )
+
+
+def build_net(values: Mapping[str, Any], datamodule: "DataModule") -> "torch.nn.Module":
+    """Build the net and initialise it; what torch draws comes from its own generator, which the caller seeds.
+
+    Args:
+        values: The config with every interpolation resolved.
+        datamodule: It knows the number of inputs and outputs.
+
+    Raises:
+        BadInput: The net or its initialiser refuses its arguments.
+    """
+    from glassbox.init.apply import apply
+
+    sizes = {name: getattr(datamodule, name) for name in ("in_features", "out_features") if hasattr(datamodule, name)}
+    for name, size in sizes.items():
+        if values["model"].get(name, size) != size:
+            raise BadInput(f"model.{name}={values['model'][name]}: the data has {size}; leave it out")
+    net: torch.nn.Module | None = build("model", values["model"], **sizes)
+    if net is None:
+        raise BadInput("model has no `_target_`: choose model=NAME")
+    initialise = build("init", values["init"])
+    if initialise is not None:
+        call("init", apply, net, initialise, values["seed"])
+    return net
+
+
+def build_updates(values: Mapping[str, Any], net: "torch.nn.Module", datamodule: "DataModule") -> tuple[Any, ...]:
+    """Return (optimizer, scheduler or None, interval, monitor); each has been tried on the net once.
+
+    Args:
+        values: The config with every interpolation resolved.
+        net: The net.
+        datamodule: It knows the number of batches.
+
+    Raises:
+        BadInput: The optimizer or the scheduler refuses its arguments.
+    """
+    optimizer = build("optimizer", values["optimizer"])
+    trial = call("optimizer", optimizer, net.parameters())
+    scheduler, interval, monitor = _scheduler(values, datamodule)
+    if scheduler is not None:
+        call("scheduler", scheduler, trial)
+    return optimizer, scheduler, interval, monitor
+
+
+def hparams(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the plain values that a checkpoint keeps.
+
+    Args:
+        values: The config with every interpolation resolved.
+    """
+    return {key: values[key] for key in ("lr", "seed", "max_epochs", "batch_size")}
 
 
 def build_trainer(values: Mapping[str, Any], curves: "Curves") -> "Trainer":

@@ -49,6 +49,21 @@ def writable(cfg: DictConfig) -> dict[str, Any]:
         OmegaConf.register_new_resolver("oc.env", oc.env, replace=True)
 
 
+def both(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return `resolved(cfg)` and `writable(cfg)`; without an environment variable they are the same.
+
+    Args:
+        cfg: A composed config.
+
+    Example:
+        >>> both(OmegaConf.create({"a": "${oc.env:HOME}"}))[1], both(OmegaConf.create({"a": 1, "b": "${a}"}))[1]
+        ({'a': '${oc.env:HOME}'}, {'a': 1, 'b': 1})
+    """
+    values = resolved(cfg)
+    typed = repr(OmegaConf.to_container(cfg, resolve=False))
+    return values, writable(cfg) if "oc.env" in typed else values
+
+
 def to_yaml(content: Mapping[str, Any] | Sequence[Any]) -> str:
     """Write plain containers as YAML that OmegaConf reads back as they were, with secrets masked.
 

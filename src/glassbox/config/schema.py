@@ -92,6 +92,8 @@ RULES: dict[str, Rule] = {
     "scheduler.patience": NATURAL,
     "callbacks.early_stopping.patience": NATURAL,
     "scheduler.total_steps": Rule(lambda v: v == "auto", "auto: the number of optimizer steps of the run"),
+    "launcher.shards": POSITIVE_INT,
+    "launcher.max_members": Rule(lambda v: v is None or (_is_int(v) and v >= 1), "a whole number ≥ 1, or null"),
     "optimizer.weight_decay": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),
     "optimizer.betas": Rule(_is_betas, "two numbers β with 0 ≤ β < 1, such as [0.9,0.999]"),
     "optimizer.momentum": Rule(lambda v: _is_number(v) and v >= 0, "a finite number ≥ 0"),

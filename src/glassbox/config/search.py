@@ -131,6 +131,16 @@ def space_of(grid: Grid) -> Space:
     return space
 
 
+def prunes(sweeper: Any, config: Mapping[str, Any]) -> bool:
+    """Return whether hopeless runs are ended early.
+
+    Args:
+        sweeper: The node `hydra.sweeper`.
+        config: A config with `study`, `mode` and `max_epochs`.
+    """
+    return searches(sweeper) and settings_of(sweeper, config).pruner.name != "none"
+
+
 def pruning_of(sweeper: Any, config: Mapping[str, Any], number: int) -> Callable[[int, float], bool] | None:
     """Return what a job of a search reports its epochs to; None for every other job, for which nothing is imported.
 

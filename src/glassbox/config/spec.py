@@ -21,6 +21,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, flag_override
 
+from glassbox.config.cohort import Kind
+
 NUMBER = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?:(?P<int>-?(?:0|[1-9]\d*))|(?P<float>-?\d+\.\d+(?:e[+-]?\d+)?))")
 FOLDER = "<folder of the run>"
 
@@ -50,6 +52,8 @@ class Spec:
         overrides: Its overrides as typed, without those of `hydra.`.
         number: Its number, `hydra.job.num`.
         folder: Its run folder.
+        identity: The hash of what determines its numbers, where it is known.
+        kind: With which jobs it can train together, where that is known.
     """
 
     template: Template
@@ -57,6 +61,8 @@ class Spec:
     overrides: Sequence[str]
     number: int
     folder: str = ""
+    identity: str = ""
+    kind: Kind | None = None
 
     def __repr__(self) -> str:
         return f"Spec({' '.join(self.overrides)!r}, number={self.number}, folder={self.folder!r})"

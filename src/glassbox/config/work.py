@@ -2,7 +2,7 @@
 
 import os
 import pickle
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -12,8 +12,10 @@ from hydra._internal.logging_config import configure_logging
 from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, env_override, setup_globals
 from omegaconf import DictConfig
 
-from glassbox.config.plain import dump
+from glassbox.config.cohort import Kind
+from glassbox.config.plain import dump, resolved
 from glassbox.config.resolvers import register_resolvers
+from glassbox.config.search import prunes
 from glassbox.config.spec import Live, Spec, hydra_config, live, plain, task_config
 from glassbox.errors import GlassboxError
 from glassbox.tracking.name import with_new_tail
@@ -28,11 +30,13 @@ class Done:
         value: What the task function returned; None if it failed.
         error: What it raised; None if it returned.
         folder: Its run folder.
+        batched: Whether it was trained together with others.
     """
 
     value: Any = None
     error: BaseException | None = None
     folder: str = ""
+    batched: bool = False
 
 
 @dataclass(frozen=True)
@@ -43,11 +47,13 @@ class Work:
         function: What Hydra was given to run.
         task_name: The name of the program.
         callbacks: Hydra's callbacks.
+        command: The command of scripts/train.py, word by word; None if another program's function is to run.
     """
 
     function: Any
     task_name: str = "train"
     callbacks: Any = None
+    command: Sequence[str] | None = None
 
     def __call__(self, spec: Spec) -> Done:
         """Run a job in its folder and tell how it ended; nothing is raised but KeyboardInterrupt and SIGTERM's exit.
@@ -58,7 +64,7 @@ class Work:
         setup_globals()
         register_resolvers()
         JobRuntime.instance().set("name", self.task_name)
-        spec = _in_new_folder(spec)
+        spec = in_new_folder(spec)
         with live(spec) as found, _in_folder(found, spec), env_override(dict(found.cfg.hydra.job.env_set)):
             if self.callbacks:
                 self.callbacks.on_job_start(config=found.cfg, task_function=self.function)
@@ -66,6 +72,35 @@ class Work:
             if self.callbacks:
                 self.callbacks.on_job_end(config=found.cfg, job_return=Returned(spec, done))
         return replace(done, folder=spec.folder)
+
+    def kind(self, spec: Spec) -> Kind:
+        """Return with which other jobs a job can train together.
+
+        Args:
+            spec: The job.
+        """
+        if spec.kind is not None:
+            return spec.kind
+        with live(spec, read_only=True) as found:
+            return self.kind_of(resolved(found.task), found.cfg)
+
+    def kind_of(self, values: Mapping[str, Any], cfg: DictConfig) -> Kind:
+        """Return with which other jobs a job can train together, from its config.
+
+        Args:
+            values: The config with every interpolation resolved.
+            cfg: The config with its `hydra` node.
+        """
+        if self.command is None:
+            return Kind("it is a job of another program")
+        job = cfg.hydra.job
+        reasons = {
+            "hydra.callbacks": bool(getattr(self.callbacks, "callbacks", ())),
+            "hydra.job.env_set": bool(job.env_set),
+            "hydra.job.chdir": bool(job.chdir),
+            "hydra.sweeper.pruner": prunes(cfg.hydra.sweeper, cfg),
+        }
+        return Kind.of(values, next((f"{key} is about one run" for key, there in reasons.items() if there), None))
 
     def _do(self, cfg: DictConfig) -> Done:
         try:
@@ -106,8 +141,12 @@ class Returned(JobReturn):
         return str(self.hydra_cfg.hydra.job.name)
 
 
-def _in_new_folder(spec: Spec) -> Spec:
-    """Return the job with a run folder that nobody has used: a cluster may start a job again."""
+def in_new_folder(spec: Spec) -> Spec:
+    """Return the job with a run folder that nobody has used: a cluster may start a job again.
+
+    Args:
+        spec: The job.
+    """
     folder = Path(spec.folder)
     if not (folder / "run.json").exists():
         return spec

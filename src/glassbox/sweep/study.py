@@ -7,15 +7,15 @@ import socket
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.tracking.record import Record, status_of, write_atomic
+from glassbox.tracking.record import Record, now, status_of, write_atomic
 
 SCHEMA = 1
 RESULTS = ("finished", "pruned", "diverged")
+HOLDING = ("basic", "vectorized")  # launchers whose processes keep the study's lock
 ENDING = ("joblib", "submitit_local", "ray")  # launchers whose jobs end when their sweep does, if not at once
 WAIT = 10.0  # seconds for the last process of a sweep that was killed to be gone
 POLL = 0.05  # seconds between two tries
@@ -60,6 +60,11 @@ class Study:
     Args:
         folder: The folder; made when a sweep begins.
 
+    Attributes:
+        runs: Folder → run.
+        torn: Records that cannot be read.
+        elsewhere: Folder → run that a cluster says is under way, with a record or without, fresh or not.
+
     Example:
         >>> import tempfile
         >>> study = Study(Path(tempfile.mkdtemp()))
@@ -72,6 +77,7 @@ class Study:
         self.folder = folder
         self.runs: dict[Path, Run] = {}
         self.torn: list[Path] = []
+        self.elsewhere: dict[Path, Run] = {}
         self._lock: int | None = None
 
     def hold(self) -> None:
@@ -128,16 +134,17 @@ class Study:
                     self.runs[path.parent] = _run(path.parent, Record.read(path.parent))
                 except BadInput:
                     self.torn.append(path)
+        for folder, run in self.elsewhere.items():
+            known = self.runs.get(folder)
+            if known is None or known.status == "interrupted":
+                self.runs[folder] = run
 
-    def mark_interrupted(self, launcher: str) -> list[Path]:
+    def mark_interrupted(self) -> list[Path]:
         """Write `interrupted` into the records of runs that died without a word.
 
         Only for the sweep that holds the study: a run of ours that still says `running` must be dead, since its process
-        would hold the lock, too. The jobs of other launchers end a moment after their sweep, but those of Slurm; so the
-        ones of this machine are waited for. All others are asked for a sign of life.
-
-        Args:
-            launcher: The launcher whose processes keep the lock.
+        would hold the lock, too (that of a launcher in `HOLDING`). The jobs of other launchers end a moment after their
+        sweep, but those of Slurm; so the ones of this machine are waited for. All others are asked for a sign of life.
 
         Returns:
             Their folders.
@@ -145,14 +152,15 @@ class Study:
         marked = []
         until = time.monotonic() + WAIT
         for folder, run in list(self.runs.items()):
-            fields = Record.read(folder) if run.status in ("running", "interrupted") else {}
+            open_ = run.status in ("running", "interrupted") and folder not in self.elsewhere
+            fields = Record.read(folder) if open_ else {}
             if fields.get("status") != "running":
                 continue
             here = fields["host"] == socket.gethostname()
             if here and fields["launcher"] in ENDING:
                 while status_of(fields) == "running" and time.monotonic() < until:
                     time.sleep(POLL)
-            if (here and fields["launcher"] == launcher) or status_of(fields) == "interrupted":
+            if (here and fields["launcher"] in HOLDING) or status_of(fields) == "interrupted":
                 Record(folder, fields).mark_dead()
                 self.runs[folder] = _run(folder, Record.read(folder))
                 marked.append(folder)
@@ -193,7 +201,7 @@ class Study:
         Args:
             sweep: Its command, question, and what else is to be kept; plain values.
         """
-        begun = {**sweep, "pid": os.getpid(), "host": socket.gethostname(), "started": _now(), "ended": None}
+        begun = {**sweep, "pid": os.getpid(), "host": socket.gethostname(), "started": now(), "ended": None}
         self._write([*self.sweeps(), begun])
 
     def end(self, **fields: Any) -> None:
@@ -203,7 +211,7 @@ class Study:
             **fields: What is known now, such as counts.
         """
         *before, last = self.sweeps()
-        self._write([*before, {**last, "ended": _now(), **fields}])
+        self._write([*before, {**last, "ended": now(), **fields}])
 
     def _write(self, sweeps: Sequence[Mapping[str, Any]]) -> None:
         content = {"schema": SCHEMA, "study": self.folder.name, "sweeps": list(sweeps)}
@@ -274,7 +282,3 @@ def _run(folder: Path, fields: Mapping[str, Any]) -> Run:
         fields["best"],
         fields.get("number"),
     )
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="seconds")

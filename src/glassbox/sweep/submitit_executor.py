@@ -45,6 +45,7 @@ class SubmititExecutor:
         folder: Where submitit keeps its files; on a cluster, all nodes must see it.
         cluster: `slurm`, or `local` for processes of this machine.
         max_running: How many local jobs run at once; None means one per CPU core.
+        launcher: What messages call it; None is `submitit_` and the cluster.
         **parameters: What submitit's AutoExecutor takes, such as `timeout_min`, `mem_gb`, `cpus_per_task`; others, such
             as `partition`, are those of Slurm.
 
@@ -58,9 +59,17 @@ class SubmititExecutor:
         [(0, 2)]
     """
 
-    def __init__(self, folder: Path, cluster: str, max_running: int | None = None, **parameters: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        cluster: str,
+        max_running: int | None = None,
+        launcher: str | None = None,
+        **parameters: Any,
+    ) -> None:
         import submitit
 
+        self._launcher = launcher or f"submitit_{cluster}"
         self._folder = folder.absolute()
         self._slurm = _Queue() if cluster == "slurm" else None
         self._at_once = (max_running or os.cpu_count() or 1) if cluster == "local" else None
@@ -72,17 +81,29 @@ class SubmititExecutor:
         try:
             self._executor = submitit.AutoExecutor(self._folder / "%j", cluster=cluster)
             self._executor.update_parameters(**given)
+            if self._slurm is not None and self._slurm.jobs() is None:
+                raise RuntimeError("there is no Slurm that answers squeue")
         except (RuntimeError, ValueError, NameError) as error:
             with contextlib.suppress(OSError):  # submitit may have made them
                 self._folder.rmdir()
                 self._folder.parent.rmdir()
-            raise BadInput(f"launcher=submitit_{cluster}: {str(error).splitlines()[0]}") from error
+            raise BadInput(f"launcher={self._launcher}: {str(error).splitlines()[0]}") from error
 
     def cancel_waiting(self) -> None:
         """Cancel the jobs of an earlier executor of this folder that have not begun yet."""
         if self._slurm is not None and self._folder.exists():
-            known = {path.name for path in self._folder.iterdir()}
-            self._slurm.cancel(known & (self._slurm.jobs("--states=PENDING") or set()))
+            self._slurm.cancel(filter(self._has, self._slurm.jobs("--states=PENDING") or set()))
+
+    def running(self) -> list[Any]:
+        """Return the payloads of the jobs of an earlier executor of this folder that Slurm runs now.
+
+        Raises:
+            BadInput: One of them cannot be read.
+        """
+        if self._slurm is None or not self._folder.exists():
+            return []
+        jobs = self._slurm.jobs("--states=RUNNING,CONFIGURING,SUSPENDED") or set()
+        return [_payload(self._folder / job / f"{job}_submitted.pkl") for job in sorted(jobs) if self._has(job)]
 
     def run(self, function: Callable[[Any], Any], payloads: Iterable[Any]) -> Iterator[tuple[int, Any]]:
         """Yield (index of the payload, what the function returned or `Lost`) as jobs end."""
@@ -109,6 +130,9 @@ class SubmititExecutor:
     def close(self) -> None:
         """No process waits for more jobs."""
 
+    def _has(self, job: str) -> bool:
+        return (self._folder / job).exists()
+
     def _submit(self, job: "_Job", payloads: list[Any]) -> list[Any]:
         """Start jobs; the processes of local ones do not hear of Ctrl-C in the terminal."""
         from submitit.core.utils import FailedJobError
@@ -117,7 +141,7 @@ class SubmititExecutor:
         try:
             jobs = list(self._executor.map_array(job, payloads))
         except FailedJobError as error:
-            raise BadInput(f"launcher=submitit_slurm: {str(error).strip().splitlines()[-1]}") from error
+            raise BadInput(f"launcher={self._launcher}: {str(error).strip().splitlines()[-1]}") from error
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
         if self._slurm is not None:
@@ -193,6 +217,17 @@ class _Job:
             _requeue_if_preempted()
             sys.exit(TERMINATED)  # without an answer: a job that is requeued is not over
         return answer
+
+
+def _payload(path: Path) -> Any:
+    """Return what a job was given."""
+    from submitit.core.utils import DelayedSubmission
+
+    try:
+        return DelayedSubmission.load(path).args[0]
+    except Exception as error:
+        job = path.parent.name
+        raise BadInput(f"{path} cannot be read, and its job runs: wait for its end, or scancel {job}") from error
 
 
 def _end_with(alive: Path) -> None:

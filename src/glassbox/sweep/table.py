@@ -14,6 +14,7 @@ from glassbox.sweep.study import RESULTS, Run
 from glassbox.tracking.name import shown_path
 
 COLOUR = {"failed": "red", "interrupted": "red", "diverged": "yellow", "pruned": "dim"}
+BEST = 5
 ORDER = ("finished", "pruned", "diverged", "failed", "interrupted", "running")
 
 
@@ -28,8 +29,8 @@ class Tally:
     Example:
         >>> runs = [Run(Path("a"), "1", "finished", best={"val/loss": 0.5}), Run(Path("b"), "2", "failed", "full")]
         >>> tally = Tally(runs, missing=1)
-        >>> tally.words, tally.failed, tally.best("val/loss").folder.name
-        ('1 finished, 1 failed, 1 not run', True, 'a')
+        >>> tally.words, tally.failed, [run.folder.name for run in tally.best("val/loss")]
+        ('1 finished, 1 failed, 1 not run', True, ['a'])
     """
 
     runs: Sequence[Run]
@@ -52,8 +53,8 @@ class Tally:
         """Whether a job has no result."""
         return self.missing > 0 or any(run.status not in RESULTS for run in self.runs)
 
-    def best(self, monitor: str, *, larger: bool = False) -> Run | None:
-        """Return the finished run with the best value of a metric.
+    def best(self, monitor: str, *, larger: bool = False) -> list[Run]:
+        """Return the finished runs with the best values of a metric, the best first.
 
         Args:
             monitor: The metric.
@@ -61,7 +62,7 @@ class Tally:
         """
         found = [run for run in self.runs if run.status == "finished" and monitor in (run.best or {})]
         sign = -1 if larger else 1
-        return min(found, key=lambda run: sign * float((run.best or {})[monitor]), default=None)
+        return sorted(found, key=lambda run: sign * float((run.best or {})[monitor]))[:BEST]
 
 
 def print_job(done: int, count: int, number: int, folder: Path, monitor: str) -> bool:
@@ -94,21 +95,21 @@ def print_job(done: int, count: int, number: int, folder: Path, monitor: str) ->
 
 
 def print_tally(
-    tally: Tally, folder: Path, best: Run | None, monitor: str, border: Sequence[str], *, command: Sequence[str]
+    tally: Tally, folder: Path, best: Sequence[Run], monitor: str, border: Sequence[str], *, command: Sequence[str]
 ) -> None:
-    """Print how the sweep ended: every job that did not finish, the best one, and how to go on.
+    """Print how the sweep ended: every job that did not finish, the best ones, and how to go on.
 
     Args:
         tally: How the jobs ended.
         folder: The study's folder.
-        best: The best run.
-        monitor: The metric that it is the best of.
+        best: The best runs, the best first.
+        monitor: The metric that they are the best of.
         border: What is to be said of the border of the searched space.
         command: The command of the sweep, which runs what is missing when it is given again.
 
     Example:
         >>> run = Run(Path("/x/demo/b"), "2", "failed", "OSError: full", number=7)
-        >>> print_tally(Tally([run]), Path("/x/demo"), None, "val/loss", [], command=["python", "train.py", "-m"])
+        >>> print_tally(Tally([run]), Path("/x/demo"), [], "val/loss", [], command=["python", "train.py", "-m"])
         failed  #7  OSError: full  /x/demo/b
         <BLANKLINE>
         study     demo: 1 failed
@@ -126,8 +127,9 @@ def print_tally(
         told = f"{number}  {run.reason or '':<{reason}}  {shown_path(run.folder)}"
         console.print(f"[{COLOUR.get(run.status, 'default')}]{run.status:<{status}}[/]  {escape(told)}")
     lines = [("study", f"{folder.name}: {tally.words}")]
-    if best is not None:
-        lines.append(("best", f"{monitor} {float((best.best or {})[monitor]):.4f}  {shown_path(best.folder)}"))
+    for place, run in enumerate(best):
+        value = float((run.best or {})[monitor])
+        lines.append(("" if place else "best", f"{monitor} {value:.4f}  {shown_path(run.folder)}"))
     lines += [("border", sentence) for sentence in border]
     lines.append(("folder", str(shown_path(folder))))
     if tally.failed:

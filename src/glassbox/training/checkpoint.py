@@ -14,6 +14,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
     A rename within one folder is atomic, so a reader sees the old checkpoint or the new one, never half of one. An
     error while writing (a full disk, no permission) is raised, and the old checkpoint stays.
 
+    Args:
+        sync: Whether to wait for the disk; who writes many runs leaves it out and calls `os.sync` once.
+
     Example:
         >>> import contextlib, tempfile
         >>> file = Path(tempfile.mkdtemp()) / "last.ckpt"
@@ -23,6 +26,10 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         >>> load(file)
         {'epoch': 3}
     """
+
+    def __init__(self, sync: bool = True) -> None:
+        super().__init__()
+        self._sync = sync
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any | None = None) -> None:
         """Write `checkpoint` to `path`.
@@ -36,8 +43,9 @@ class AtomicCheckpointIO(TorchCheckpointIO):
         try:
             with temporary.open("wb") as file:
                 torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
+                if self._sync:
+                    file.flush()
+                    os.fsync(file.fileno())
             temporary.replace(target)
         finally:
             temporary.unlink(missing_ok=True)

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import lightning.pytorch as pl
+from torch import Tensor
 
 from glassbox import drawing
 from glassbox.data.module import TableModule
@@ -18,6 +19,7 @@ def draw_boundary(
     trackers: Sequence[Tracker],
     *,
     picture: bool = True,
+    logits: Tensor | None = None,
 ) -> None:
     """Write `boundary.npz` of a module into a run folder, draw `boundary.png` from it, and show it to the trackers.
 
@@ -27,15 +29,21 @@ def draw_boundary(
         datamodule: The data; drawn if it is a table of two features whose target has classes.
         trackers: Who gets the picture.
         picture: Whether it is drawn; it takes longer than a small run.
+        logits: The outputs of the module on the grid, where they are known [M, C].
     """
     if not isinstance(datamodule, TableModule) or datamodule.in_features != 2 or datamodule.table.classes is None:
         return
     table = datamodule.table
     module.eval()
     dtype, device = next(module.parameters()).dtype, module.device
+
+    def predict(raw: Tensor) -> Tensor:
+        output: Tensor = module(datamodule.standardize(raw).to(device=device, dtype=dtype))
+        return output
+
     save_boundary(
         folder / "boundary.npz",
-        lambda raw: module(datamodule.standardize(raw).to(device=device, dtype=dtype)),
+        predict if logits is None else lambda raw: logits,
         table.features,
         table.target,
         table.feature_names,

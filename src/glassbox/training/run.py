@@ -5,7 +5,7 @@ import signal
 import threading
 import time
 import traceback
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import partial
@@ -105,16 +105,27 @@ def run(
             outcome = _timed(outcome, time.perf_counter() - started)
             for tracker in trackers:
                 tracker.close(outcome.exit_code)
-            record.finish(
-                outcome.status,
-                reason=outcome.reason,
-                exit_code=outcome.exit_code,
-                best=outcome.best,
-                final=_last_row(curves),
-                test=outcome.test,
-                seconds=round(outcome.seconds, 3),
-            )
+            finish(record, outcome, curves.rows)
     return outcome
+
+
+def finish(record: Record, outcome: Outcome, rows: Mapping[int, Mapping[str, float]]) -> None:
+    """Write into the record how a run ended.
+
+    Args:
+        record: The run record.
+        outcome: How it ended.
+        rows: Epoch → row of its curves.
+    """
+    record.finish(
+        outcome.status,
+        reason=outcome.reason,
+        exit_code=outcome.exit_code,
+        best=outcome.best,
+        final={"epoch": max(rows), **rows[max(rows)]} if rows else {},
+        test=outcome.test,
+        seconds=round(outcome.seconds, 3),
+    )
 
 
 def best_checkpoint(folder: Path) -> Path | None:
@@ -192,10 +203,6 @@ def _best(curves: Curves, checkpoint: Path | None) -> dict[str, float]:
         return {}
     epoch = max(curves.rows) if checkpoint is None else int(load(checkpoint)["epoch"])
     return {"epoch": epoch, **curves.rows.get(epoch, {})}
-
-
-def _last_row(curves: Curves) -> dict[str, float]:
-    return {"epoch": max(curves.rows), **curves.rows[max(curves.rows)]} if curves.rows else {}
 
 
 def _timed(outcome: Outcome, seconds: float) -> Outcome:

@@ -28,11 +28,14 @@ class GlassboxLauncher(Launcher):
 
     def setup(self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig) -> None:
         """Take what Hydra gives to every launcher."""
+        from glassbox.config.entry import Train
         from glassbox.config.spec import Composer
         from glassbox.config.work import Work
 
         self.config = config
-        self.work = Work(task_function, str(config.hydra.job.name), hydra_context.callbacks)
+        train = getattr(task_function, "__self__", None)
+        command = train.command if isinstance(train, Train) else None
+        self.work = Work(task_function, str(config.hydra.job.name), hydra_context.callbacks, command)
         self.composer = Composer(hydra_context.config_loader, config)
 
     @cached_property
@@ -42,6 +45,12 @@ class GlassboxLauncher(Launcher):
 
         node: Any = OmegaConf.to_container(self.config.launcher, resolve=True) if "launcher" in self.config else {}
         return make_executor(node, Path(str(self.config.hydra.sweep.dir)))
+
+    @cached_property
+    def kind_of(self) -> Any:
+        """What tells with which others a job can train together; None where each trains alone."""
+        node: Any = self.config.get("launcher") or {}
+        return self.work.kind_of if node.get("name") == "vectorized" else None
 
     def launch(self, job_overrides: Sequence[Sequence[str]], initial_job_idx: int) -> Sequence[JobReturn]:
         """Run jobs and return what came of each, in their order."""
