@@ -15,7 +15,7 @@ TAKEN = {"ours": [1.5, 3.0, 15.0], "theirs": [1.0, 2.0, 10.0]}
 def test_a_goal_is_reached_or_not(limit, verdict, capsys):
     assert report("title", TAKEN, [Goal("ours", "theirs", limit)], per=2, unit="ms", scale=1e3) is verdict
     shown = capsys.readouterr().out
-    assert "ours / theirs = 1.500" in shown
+    assert "ours / theirs = 1.5 " in shown
     assert ("NOT REACHED" in shown) is not verdict
     assert f"{statistics.median(TAKEN['ours']) / 2 * 1e3:.4g}" in shown
 

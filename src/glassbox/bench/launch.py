@@ -35,7 +35,7 @@ def launch(count: int = 3) -> bool:
     register_resolvers()
     taken: dict[str, list[float]] = {OURS: [], HYDRA: [], REPLACED: [], "one millisecond": []}
     for _ in range(count):
-        taken[OURS].append(_per_job(JOBS, "hydra/launcher=glassbox", "hydra/sweeper=grid"))
+        taken[OURS].append(_per_job(JOBS, "hydra/launcher=glassbox", "hydra/sweeper=grid", "launcher=basic"))
         taken[HYDRA].append(_per_job(RIVAL_JOBS, "hydra/launcher=basic", "hydra/sweeper=basic"))
         taken[REPLACED].append(_replacing())
         taken["one millisecond"].append(1e-3)

@@ -61,7 +61,7 @@ def step(count: int = 7) -> bool:
             job = prepare(values, values)
             run = folder / run_name([])
             run.mkdir()
-            job.curves.trackers = start_trackers(job, run)
+            job.curves.trackers = start_trackers(values, values, run)
             place(job.trainer, run)
             return lambda: job.trainer.fit(job.module, datamodule=job.datamodule)
 

@@ -87,6 +87,6 @@ def report(
         )
         reached &= ratio <= goal.limit
         verdict = "reached" if ratio <= goal.limit else "NOT REACHED"
-        console.print(f"{goal.name} / {goal.rival} = {ratio:.3f}  (to reach: ≤ {goal.limit})  {verdict}")
+        console.print(f"{goal.name} / {goal.rival} = {ratio:.3g}  (to reach: ≤ {goal.limit:.3g})  {verdict}")
     console.print()
     return reached
