@@ -1,6 +1,8 @@
 """`launcher=vectorized` through the whole program: each member is a run of its own, as if it had run alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +138,27 @@ def test_chunks_and_their_order_change_no_bit(sweep, outputs):
     for identity, folder in whole.items():
         rows = zip(read(folder / "metrics.csv"), read(cut[identity] / "metrics.csv"), strict=True)
         assert all(near(row, other, 1e-5) for row, other in rows)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("writer", ["client", "direct"])
+def test_wandb_has_every_row_of_every_member(sweep, outputs, writer):
+    code, made = sweep(
+        "study=tracked", "lr=0.01,1e30", "optimizer=sgd", "seed=0,1", "logger=wandb", f"logger.writer={writer}"
+    )
+    assert (code, len(made)) == (0, 4)
+    for folder in made.values():
+        record = Record.read(folder)
+        (file,) = outputs.glob(f"wandb/offline-run-*-{folder.name}/run-{folder.name}.wandb")
+        command = [str(Path(sys.executable).with_name("wandb")), "leet", "inspect", "--json", str(file)]
+        lines = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+        records = [json.loads(line) for line in lines]
+        history = [item["history"]["item"] for item in records if item["type"] == "history"]
+        rows = [{key: float(value) for key, value in row.items() if key[0] != "_"} for row in history]
+        assert str(rows) == str(read(folder / "metrics.csv"))  # where NaN is NaN
+        assert next(item["exit"]["exit_code"] for item in records if item["type"] == "exit") == record["exit_code"]
+        run = next(item["run"] for item in records if item["type"] == "run")
+        assert (run["run_group"], run["run_id"], record["wandb_run_id"]) == ("tracked", folder.name, folder.name)
 
 
 @pytest.mark.slow
