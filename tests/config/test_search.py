@@ -354,9 +354,14 @@ def test_runs_of_a_pool_are_pruned(search, outputs):
 @pytest.mark.slow
 def test_batches_train_as_populations(search, outputs, monkeypatch, capsys):
     started, surveyed = [], []
-    start, kind = Worker._start, vectorized.Kind
+    start, run_all = Worker._start, Worker.run
+
+    def watched(worker, function, payloads):
+        surveyed.extend([payloads] if function is vectorized.survey else [])
+        return run_all(worker, function, payloads)
+
     monkeypatch.setattr(Worker, "_start", lambda *args: started.append(start(*args)))
-    monkeypatch.setattr(vectorized, "Kind", lambda *args: surveyed.append(args) or kind(*args))
+    monkeypatch.setattr(Worker, "run", watched)
     line = [LR, "batch_size=range(16,31)", "hydra.sweeper.n_trials=128", "hydra.sweeper.n_jobs=64"]
     code, made = search(*line, *POPULATION)
     assert (code, len(made)) == (0, 128)
