@@ -138,7 +138,7 @@ def test_a_training_that_is_stopped(outputs, number, code, reason):
 
 
 def test_ctrl_c_ends_a_whole_multirun(outputs):
-    process = start("-m", "seed=0,1", "study=mine", "logger=csv", *ENDLESS)
+    process = start("-m", "launcher=basic", "seed=0,1", "study=mine", "logger=csv", *ENDLESS)
     folder = after_epochs(process, outputs)
     told = end(process, signal.SIGINT)
     assert process.returncode == 130, told
