@@ -240,7 +240,7 @@ def test_what_ends_the_command_ends_the_processes(outputs, project, number, hung
 
 @pytest.mark.parametrize("launcher", ["basic", "joblib", "hydra"])
 def test_inside_a_sweep(train, outputs, launcher):
-    argv = [*SMALL, DOUBLE, "batch_size=4", "max_epochs=4"]
+    argv = [*SMALL, DOUBLE, "batch_size=4", "max_epochs=4", "pictures=false"]
     finish(start("-m", "lr=0.1,0.2", *argv, *DDP, "trainer.devices=2", f"launcher={launcher}", "study=together"))
     for lr, folder in zip(("0.1", "0.2"), runs(outputs, "together"), strict=True):
         check_same(train(*argv, f"lr={lr}"), folder, rel=1e-9)
