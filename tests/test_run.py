@@ -133,6 +133,7 @@ def test_the_same_command_twice_gives_the_same_bits_and_the_same_identity(train)
     "change",
     [("logger=wandb",), ("logger=none",), ("trainer.limit_val_batches=0", "monitor=train/loss"), ("tags=[a]",)],
 )
+@pytest.mark.slow
 def test_who_looks_on_changes_no_bit(train, change):
     common = ("max_epochs=4", "model=mlp", "model.dropout=0.3", "model.hidden=8")
     plain, watched = (
@@ -190,6 +191,7 @@ def test_new_raw_rows_are_predicted_as_the_recorded_ones(train, tmp_path):
         recomputed(folder)
 
 
+@pytest.mark.slow
 def test_a_checkpoint_loads_in_a_fresh_process_from_anywhere(train, tmp_path):
     folder = train(*SHORT)
     code = f"import torch; print(torch.load({str(folder / 'checkpoints/best.ckpt')!r}, weights_only=True)['epoch'])"
@@ -209,6 +211,7 @@ def test_the_boundary_is_that_of_the_best_checkpoint(train):
     assert (folder / "boundary.png").stat().st_size > 10_000
 
 
+@pytest.mark.slow
 def test_a_config_from_before_there_was_a_switch_is_run_again(train):
     folder = train(*SHORT)
     file = folder / ".hydra" / "config.yaml"

@@ -74,6 +74,7 @@ def test_what_changes_no_number_runs_nothing_again(sweep, switch):
     assert sweep("study=mine", "lr=0.1,0.2", "max_epochs=1", switch) == (0, [])
 
 
+@pytest.mark.slow
 def test_two_ways_to_write_a_job_are_one_job(sweep, capsys):
     code, made = sweep("lr=0.1,1e-1,0.10,0.2", "max_epochs=1")
     assert (code, len(made)) == (0, 2)
@@ -115,6 +116,7 @@ def test_every_failure_is_told_and_run_again(sweep, faults, monkeypatch, capsys)
 KINDS = ("raises", "diverges", "killed", "leaves", "terminated")
 
 
+@pytest.mark.slow
 def test_a_diverged_run_is_a_result_unless_asked_for_again(sweep, outputs):
     code, (first,) = sweep("study=mine", "lr=1e30")
     assert (code, Record.read(first)["status"]) == (0, "diverged")
@@ -125,6 +127,7 @@ def test_a_diverged_run_is_a_result_unless_asked_for_again(sweep, outputs):
 
 
 @pytest.mark.parametrize("launcher", ["basic", pytest.param("hydra", marks=pytest.mark.slow)])
+@pytest.mark.slow
 def test_fail_fast_stops_at_the_first_failure(sweep, faults, launcher, capsys):
     more = [f"launcher={launcher}", *FAULT, "+callbacks.fault.raises=1", "callbacks=none"]
     code, made = sweep("study=mine", "seed=range(4)", *more, "fail_fast=true")
@@ -135,6 +138,7 @@ def test_fail_fast_stops_at_the_first_failure(sweep, faults, launcher, capsys):
     assert statuses(made) == {1: "failed", 2: "finished", 3: "finished"}
 
 
+@pytest.mark.slow
 def test_a_job_of_a_sweep_is_the_same_job_alone(sweep, faults, outputs):
     _, (_leaky, clean) = sweep("seed=0,1", *FAULT, "+callbacks.fault.leaks=0")
     assert (Path.cwd(), "LEAKED" in os.environ) == (outputs.parent, False)
@@ -187,6 +191,7 @@ def test_a_study_from_before_there_were_searches_goes_on(sweep, outputs):
         pytest.param("pictures=false", False, False, marks=pytest.mark.slow),
     ],
 )
+@pytest.mark.slow
 def test_pictures_are_drawn_where_they_are_wanted(sweep, train, switch, alone, many):
     _, (folder,) = sweep(switch)
     for made, drawn in ((train(*SMALL, switch), alone), (folder, many)):
@@ -194,6 +199,7 @@ def test_pictures_are_drawn_where_they_are_wanted(sweep, train, switch, alone, m
         assert (made / "boundary.png").exists() is drawn
 
 
+@pytest.mark.slow
 def test_a_torn_record_counts_as_interrupted(sweep, capsys):
     _, (_first, second) = sweep("study=mine", "lr=0.1,0.2", "max_epochs=1")
     torn = (second / "run.json").read_bytes()[:50]
@@ -217,6 +223,7 @@ def test_a_run_that_died_is_marked_and_run_again(sweep, capsys):
     assert f"{first.name}: its process ended without a word" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_a_run_of_another_machine_is_left_to_it(sweep):
     _, (first,) = sweep("study=mine", "lr=0.1", "max_epochs=1")
     Record(first, Record.read(first)).update(status="running", ended=None, host="elsewhere")
@@ -226,6 +233,7 @@ def test_a_run_of_another_machine_is_left_to_it(sweep):
     assert Record.read(first)["status"] == "running"
 
 
+@pytest.mark.slow
 def test_one_sweep_of_a_study_at_a_time(sweep, outputs, monkeypatch):
     sweep("study=mine", "lr=0.1", "max_epochs=1")
     monkeypatch.setattr(study_module, "WAIT", 0)
@@ -265,6 +273,7 @@ def test_the_study_keeps_its_question_and_command(sweep, outputs):
     assert noted["ended"] >= noted["started"]
 
 
+@pytest.mark.slow
 def test_the_report_says_when_the_best_is_on_the_border(sweep, capsys):
     sweep("lr=1e-3,1e-2,1e-1", "max_epochs=3")
     assert "border    lr=0.1 is the largest value searched: larger ones may be better" in capsys.readouterr().out

@@ -181,6 +181,7 @@ def test_a_long_sweep_is_compiled_and_says_so(sweep, outputs, capsys, monkeypatc
         assert all(near(row, other, 1e-9) for row, other in rows)
 
 
+@pytest.mark.slow
 def test_a_member_that_is_left_over_trains_in_its_chunk_again(sweep, capsys):
     jobs = ["study=left", "lr=0.01,0.1,0.2"]
     code, whole = sweep(*jobs)
