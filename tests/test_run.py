@@ -256,6 +256,7 @@ def test_early_stopping_and_plateau_follow_the_one_monitor(train):
     assert Record.read(folder)["best"]["epoch"] == best
 
 
+@pytest.mark.slow
 def test_an_epoch_without_validation_has_no_validation_numbers(train):
     rows = read(train("max_epochs=4", "logger=csv", "trainer.check_val_every_n_epoch=2") / "metrics.csv")
     assert ["val/loss" in row for row in rows] == [False, True, False, True]

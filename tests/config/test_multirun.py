@@ -65,7 +65,7 @@ def test_a_study_runs_only_what_it_does_not_know(sweep, outputs, capsys):
 @pytest.mark.parametrize(
     "switch",
     [
-        "launcher=hydra",
+        pytest.param("launcher=hydra", marks=pytest.mark.slow),
         *(pytest.param(s, marks=pytest.mark.slow) for s in ("logger=none", "trainer=cpu", "notes=again", "tags=[x]")),
     ],
 )
@@ -81,6 +81,7 @@ def test_two_ways_to_write_a_job_are_one_job(sweep, capsys):
     assert "4 jobs, 2 of them repeat another; 2 to run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_every_failure_is_told_and_run_again(sweep, faults, monkeypatch, capsys):
     many = ["study=mine", "seed=range(7)", "callbacks=none"]
     many += [*FAULT, *(f"+callbacks.fault.{kind}={seed}" for seed, kind in enumerate(KINDS, 1))]
@@ -149,6 +150,7 @@ def test_a_job_of_a_sweep_is_the_same_job_alone(sweep, faults, outputs):
     assert Record.read(clean)["identity"] == Record.read(alone.parent)["identity"]
 
 
+@pytest.mark.slow
 def test_without_putting_back_a_leak_changes_the_next_job(sweep, faults, monkeypatch):
     from contextlib import nullcontext
 
@@ -212,6 +214,7 @@ def test_a_torn_record_counts_as_interrupted(sweep, capsys):
     assert (second / "run.json").read_bytes() == torn
 
 
+@pytest.mark.slow
 def test_a_run_that_died_is_marked_and_run_again(sweep, capsys):
     _, (first,) = sweep("study=mine", "lr=0.1", "max_epochs=1")
     Record(first, Record.read(first)).update(status="running", ended=None)  # as a kill leaves it
@@ -261,6 +264,7 @@ def test_a_signal_ends_a_sweep_in_order(sweep, monkeypatch, capsys):
     assert "1 interrupted, 1 not run" in capsys.readouterr().out
 
 
+@pytest.mark.slow
 def test_the_study_keeps_its_question_and_command(sweep, outputs):
     sweep("study=mine", "lr=0.1,0.2", "hydra.sweeper.question='Which rate?'", "notes=first", "max_epochs=1")
     (noted,) = Study(outputs / "mine").sweeps()
