@@ -61,10 +61,9 @@ class Program:
             raise ValueError(f"{len(members)} members do not fit {self.setting.width} places")
         hush()
         torch.set_num_threads(self.setting.threads)
-        trainer = self._trainer()
-        device = trainer.strategy.root_device
+        device = self.device
         population = self._population(members, device, progress)
-        trainer.fit(population.train())
+        self._trainer().fit(population.train())
         judged = population.last if self.cohort.monitor is None else population.best
         x, y = self._data("test", device)
         with torch.no_grad():
@@ -186,14 +185,3 @@ class Program:
         tested = dict(zip((f"test/{name}" for name in ("loss", *NAMES[self.cohort.task])), test, strict=True))
         own = None if logits is None else logits[..., member].clone()
         return Trained(rows, "finished", None, best, last, tested, own)
-
-
-def train(
-    cohort: Cohort,
-    members: Sequence[Member],
-    datamodule: TableModule,
-    setting: Setting,
-    progress: Callable[[int], None] = lambda done: None,
-) -> list[Trained]:
-    """Train one chunk of a cohort; see `Program`."""
-    return Program(cohort, datamodule, setting).train(members, progress)
