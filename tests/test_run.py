@@ -20,6 +20,7 @@ from glassbox.config.plain import resolved
 from glassbox.config.rerun import recorded_config
 from glassbox.errors import BadInput
 from glassbox.model import TinyNet
+from glassbox.tracking.identity import determining
 from glassbox.tracking.metrics_csv import read
 from glassbox.tracking.record import Record
 from glassbox.training.checkpoint import load
@@ -218,6 +219,21 @@ def test_a_config_from_before_there_was_a_switch_is_run_again(train):
     file.write_text(file.read_text().replace("pictures: null\n", ""))
     assert all(item.equal for item in recomputed(folder))
     assert same(weights(folder), weights(train(f"rerun={folder}")))
+
+
+def test_a_record_says_what_determined_the_numbers_also_one_of_schema_1(train):
+    folder = train("max_epochs=1", "optimizer=adam", "model=mlp", "model.hidden=3")
+    text, record = (folder / "run.json").read_text(), Record.read(folder)
+    groups = ("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks")
+    chosen = [record["config"].pop(group) for group in groups]
+    assert chosen == ["breast_cancer", "mlp", "default", "bce", "adam", "none", "default"]
+    assert record["config"] == determining(resolved(recorded_config(folder)))
+    new = json.loads(text)
+    (folder / "run.json").write_text(json.dumps({key: new[key] for key in new if key != "config"} | {"schema": 1}))
+    assert Record.read(folder) == new
+    (folder / ".hydra" / "hydra.yaml").unlink()
+    with pytest.raises(BadInput, match=r"its record is of schema 1, and .* does not tell its config"):
+        Record.read(folder)
 
 
 def test_a_run_that_diverges_says_so(train, capsys):

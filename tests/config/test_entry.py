@@ -116,6 +116,7 @@ def test_a_rerun_repeats_a_run_in_a_new_folder(train):
     assert second.parent == first.parent
     assert second.name[:-6] == first.name[:-6]
     assert Record.read(second)["identity"] == Record.read(first)["identity"]
+    assert Record.read(second)["config"] == Record.read(first)["config"]
     assert same(weights(first), weights(second))
     assert read(first / "metrics.csv") == read(second / "metrics.csv")
 

@@ -11,8 +11,8 @@ from glassbox.config.compose import composed, task_values
 from glassbox.config.job import open_record
 from glassbox.config.place import CONF
 from glassbox.config.plain import _dumper, writable
-from glassbox.sweep.identity import identity
 from glassbox.tracking import record
+from glassbox.tracking.identity import identity
 from glassbox.tracking.secret import mask, mask_command
 
 JOBS = [

@@ -21,6 +21,7 @@ def record(tmp_path):
         study="s",
         name="run",
         identity="0123456789abcdef",
+        config={"lr": 0.1},
         files={".hydra/config.yaml": "lr: 0.1\n"},
         command=["python", "scripts/train.py", "logger.api_key=abc"],
         seeds={"seed": 0},
@@ -93,7 +94,7 @@ def test_each_write_waits_for_the_disk_unless_told_otherwise(tmp_path, monkeypat
     files = {".hydra/config.yaml": "lr: 0.1\n"}
     words = dict.fromkeys(("study", "name", "identity", "device", "launcher", "notes"), "a")
     record = Record.create(
-        tmp_path / "run", files=files, command=[], seeds={}, tags=[], root=tmp_path, sync=sync, **words
+        tmp_path / "run", config={}, files=files, command=[], seeds={}, tags=[], root=tmp_path, sync=sync, **words
     )
     record.finish("finished")
     assert len(synced) == count
@@ -105,8 +106,8 @@ def test_each_write_waits_for_the_disk_unless_told_otherwise(tmp_path, monkeypat
     [
         (None, "is no run folder: it has no run.json; name outputs/<study>/<run>"),
         ('{"schema": 1, "na', "cannot be read"),
-        ('{"schema": 99}', "it has another schema than 1"),
-        ("[]", "it has another schema than 1"),
+        ('{"schema": 99}', "it has another schema than 2"),
+        ("[]", "it has another schema than 2"),
     ],
 )
 def test_what_is_no_record_is_told(tmp_path, text, message):

@@ -28,7 +28,7 @@ from glassbox.config.search import check_search, ends_of, pruning_of, searches
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.executor import SIGNALS
-from glassbox.sweep.identity import identity
+from glassbox.tracking.identity import identity
 from glassbox.tracking.name import study_name
 from glassbox.tracking.wandb_run import under_agent
 

@@ -10,7 +10,7 @@ from glassbox.config.build import build, check_targets, find
 from glassbox.config.part import build_datamodule, build_module, build_trainer, check_sharing
 from glassbox.config.plain import to_yaml
 from glassbox.config.schema import check, check_monitors
-from glassbox.sweep.identity import identity
+from glassbox.tracking.identity import identity, stated
 
 if TYPE_CHECKING:
     from glassbox.tracking.record import Record
@@ -99,7 +99,7 @@ def open_record(
         folder: The run folder.
         root: The project's folder.
         overrides: The overrides that led to the config.
-        hydra: Hydra's own config.
+        hydra: Hydra's own config; empty where a job is not Hydra's.
         command: The command, word by word.
         launcher: What started it in a multirun.
         number: Its number there.
@@ -115,6 +115,7 @@ def open_record(
         study=values["study"],
         name=folder.name,
         identity=identity,
+        config=stated(config, _choices(config, hydra), data_digest(values)),
         files={
             ".hydra/config.yaml": to_yaml(config),
             ".hydra/overrides.yaml": to_yaml(mask_command(overrides)),
@@ -132,6 +133,16 @@ def open_record(
         wandb_run_id=run_id(folder) if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
         **more,
     )
+
+
+def _choices(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return config group → option; those of a rerun are those of the run that it repeats."""
+    if config.get("rerun") is None:
+        choices: Mapping[str, Any] = hydra["hydra"]["runtime"]["choices"] if hydra else {}
+        return choices
+    from glassbox.tracking.record import Record
+
+    return Record.read(Path(config["rerun"]))["config"]  # type: ignore[no-any-return]
 
 
 def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | None = None) -> "Outcome":

@@ -20,9 +20,9 @@ from glassbox.config.work import Done, build_only
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.border import Range, on_border
 from glassbox.sweep.executor import INTERRUPTED, Lost, leave
-from glassbox.sweep.identity import determining, identity
 from glassbox.sweep.study import Run, Study, clashes, constant_and_varied
 from glassbox.sweep.table import Tally, print_job, print_tally
+from glassbox.tracking.identity import determining, identity
 from glassbox.tracking.record import Record, git_state
 from glassbox.tracking.secret import mask, mask_command
 

@@ -10,7 +10,7 @@ from glassbox.config.place import CONF
 from glassbox.config.plain import resolved
 from glassbox.config.schema import show
 from glassbox.errors import BadInput
-from glassbox.sweep.identity import determining, identity
+from glassbox.tracking.identity import determining, identity
 from glassbox.tracking.record import Record
 
 

@@ -14,9 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
+from glassbox.tracking.identity import stated
 from glassbox.tracking.secret import mask, mask_command
 
-SCHEMA = 1
+SCHEMA = 2  # 1 had no `config`
 STATUSES = ("running", "finished", "pruned", "failed", "diverged", "interrupted")
 BEAT = 10.0
 STALE = timedelta(seconds=12 * BEAT)
@@ -56,6 +57,7 @@ class Record:
         study: str,
         name: str,
         identity: str,
+        config: Mapping[str, Any],
         files: Mapping[str, str],
         command: list[str],
         seeds: dict[str, Any],
@@ -76,6 +78,7 @@ class Record:
             study: The study.
             name: The run's name.
             identity: The hash of what determines its numbers.
+            config: What `glassbox.tracking.identity.stated` says of its config.
             files: More files of the folder, name → text, such as `.hydra/config.yaml`.
             command: The command, word by word.
             seeds: Name → seed.
@@ -100,6 +103,7 @@ class Record:
             "study": study,
             "name": name,
             "identity": identity,
+            "config": dict(config),
             "status": "running",
             "reason": None,
             "exit_code": None,
@@ -178,6 +182,8 @@ class Record:
             raise BadInput(f"{folder} is no run folder: it has no run.json; name outputs/<study>/<run>") from error
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} cannot be read: {error}") from error
+        if isinstance(fields, dict) and fields.get("schema") == 1:
+            fields |= {"schema": SCHEMA, "config": _config_of_schema_1(Path(folder))}
         if not isinstance(fields, dict) or fields.get("schema") != SCHEMA:
             raise BadInput(f"{path}: it has another schema than {SCHEMA}, which this version of Glassbox reads")
         return fields
@@ -185,6 +191,19 @@ class Record:
     def _write(self) -> None:
         text = json.dumps(_finite(mask(self.fields)), indent=2, allow_nan=False) + "\n"
         write_atomic(self.folder / "run.json", text, sync=self._sync)
+
+
+def _config_of_schema_1(folder: Path) -> dict[str, Any]:
+    """Return what a record of schema 1 left to the other files of its folder."""
+    import yaml
+
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    hydra = folder / ".hydra"
+    try:
+        config, own = (yaml.load((hydra / f"{n}.yaml").read_bytes(), loader) for n in ("config", "hydra"))
+        return stated(config, own["hydra"]["runtime"]["choices"])
+    except (OSError, yaml.YAMLError, KeyError, TypeError) as error:
+        raise BadInput(f"{folder}: its record is of schema 1, and {hydra} does not tell its config: {error}") from error
 
 
 def status_of(fields: dict[str, Any]) -> str:

@@ -101,6 +101,25 @@ def determining(config: Mapping[str, Any], data_digest: str | None = None) -> di
     }
 
 
+def stated(config: Mapping[str, Any], choices: Mapping[str, Any], data_digest: str | None = None) -> dict[str, Any]:
+    """Return what a record says of a config: the options that were chosen, and what determines the numbers.
+
+    Args:
+        config: The resolved config as plain containers; what is secret in it is masked by who writes it down.
+        choices: Config group → option, as Hydra has them; other groups than ours are left out.
+        data_digest: SHA-256 of the data file, where the data is a file.
+
+    Returns:
+        Group → option, and dotted key → value.
+
+    Example:
+        >>> stated({"lr": 0.1, "optimizer": {"lr": 0.1}}, {"optimizer": "adam", "logger": "csv"})
+        {'optimizer': 'adam', 'lr': 0.1, 'optimizer.lr': 0.1}
+    """
+    chosen = {group: choices[group] for group in (*GROUPS, "callbacks") if choices.get(group) is not None}
+    return chosen | determining(config, data_digest)
+
+
 def identity(config: Mapping[str, Any], data_digest: str | None = None) -> str:
     """Return the identity of a run: 16 hexadecimal digits.
 

@@ -7,7 +7,7 @@ from omegaconf import OmegaConf
 
 from glassbox.config.compose import composed, task_values
 from glassbox.config.place import CONF
-from glassbox.sweep.identity import DEFAULTS, determining, identity
+from glassbox.tracking.identity import DEFAULTS, determining, identity
 
 IN = {
     "lr": 0.5,
