@@ -6,6 +6,24 @@ GlassboxError            1
 ```
 """
 
+import difflib
+from collections.abc import Iterable
+
+
+def did_you_mean(word: str, options: Iterable[str]) -> str:
+    """Return `", did you mean 'x'?"` for the nearest option, or nothing.
+
+    Args:
+        word: What was typed.
+        options: What could have been.
+
+    Example:
+        >>> did_you_mean("adm", ["adam", "sgd"])
+        ", did you mean 'adam'?"
+    """
+    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.55)
+    return f", did you mean '{near[0]}'?" if near else ""
+
 
 def told(error: BaseException) -> str:
     r"""Write an exception in one line: its kind and its words; one of ours needs only its words.

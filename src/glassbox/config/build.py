@@ -17,8 +17,8 @@ from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
-from glassbox.config.schema import did_you_mean, show
-from glassbox.errors import BadInput
+from glassbox.config.schema import show
+from glassbox.errors import BadInput, did_you_mean
 
 TRUSTED = ("torch", "lightning", "torchmetrics", "glassbox")
 DOTTED = re.compile(r"[A-Za-z]\w*(\.[A-Za-z]\w*)+")

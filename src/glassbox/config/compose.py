@@ -16,9 +16,9 @@ from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from glassbox.config.grid import Grid, parse
 from glassbox.config.plain import resolved
-from glassbox.config.schema import DIALS, GROUPS, did_you_mean
+from glassbox.config.schema import DIALS, GROUPS
 from glassbox.config.spec import Composer, live
-from glassbox.errors import BadInput
+from glassbox.errors import BadInput, did_you_mean
 
 # What logging may be told to make: its own handlers, formatters and filters, and the streams of the terminal.
 LOGGING_CLASS = re.compile(r"(logging(\.handlers)?|colorlog|rich\.logging)\.[A-Za-z]+")

@@ -6,8 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from glassbox.config.schema import did_you_mean
-from glassbox.errors import BadInput
+from glassbox.errors import BadInput, did_you_mean
 from glassbox.sweep.executor import Executor
 
 # Name → the module, the class, and the package that it needs, which has an extra of its name.

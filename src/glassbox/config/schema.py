@@ -4,14 +4,13 @@ Only what Hydra cannot know is here. The names of keys and options are checked w
 (`glassbox.config.compose`), what a `_target_` accepts when it is built (`glassbox.config.build`).
 """
 
-import difflib
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from glassbox.errors import BadInput
+from glassbox.errors import BadInput, did_you_mean
 from glassbox.tracking.keys import direction, monitored
 
 SEED_MAX = 2**32 - 1
@@ -171,17 +170,6 @@ def check_monitors(values: Mapping[str, Any]) -> None:
         if key is not None and key not in known:
             near = did_you_mean(str(key), known)
             raise BadInput(f"{place}monitor={key}: no such metric{near} (there are {', '.join(known)})")
-
-
-def did_you_mean(word: str, options: Iterable[str]) -> str:
-    """Return `", did you mean 'x'?"` for the nearest option, or nothing.
-
-    Example:
-        >>> did_you_mean("adm", ["adam", "sgd"])
-        ", did you mean 'adam'?"
-    """
-    near = difflib.get_close_matches(word, list(options), n=1, cutoff=0.55)
-    return f", did you mean '{near[0]}'?" if near else ""
 
 
 def show(value: Any) -> str:

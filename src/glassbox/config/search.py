@@ -10,8 +10,8 @@ from omegaconf import OmegaConf
 
 from glassbox.config.grid import Axis, Grid
 from glassbox.config.place import outputs
-from glassbox.config.schema import SEED, did_you_mean, show
-from glassbox.errors import BadInput
+from glassbox.config.schema import SEED, show
+from glassbox.errors import BadInput, did_you_mean
 from glassbox.sweep.border import Range
 from glassbox.sweep.search import Pruning, Settings, check_installed
 from glassbox.sweep.space import Choice, Parameter, Scalar, Space
