@@ -65,6 +65,44 @@ def outputs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
+def write_run(outputs: Path) -> Callable[..., Path]:
+    """Write the record of a made-up run: `write_run(0.25, study="demo", optimizer="adam", lr=0.1, seed=3)`."""
+    from glassbox.tracking.record import Record
+
+    def write(
+        value: float | None = None,
+        *,
+        study: str = "demo",
+        status: str = "finished",
+        fields: dict[str, Any] | None = None,
+        **config: Any,
+    ) -> Path:
+        words = "-".join(str(part) for part in config.values())
+        folder = outputs / study / f"{len(list(outputs.glob('*/*')))}-{words}"
+        record = Record.create(
+            folder,
+            study=study,
+            name=folder.name,
+            identity=f"{study} {sorted(config.items())}",
+            config=config,
+            files={},
+            command=["python", "scripts/train.py"],
+            seeds={},
+            device="cpu",
+            launcher=None,
+            tags=[],
+            notes=None,
+            root=outputs,
+        )
+        best = {} if value is None else {"epoch": 3, "val/loss": value, "val/accuracy": 1 - value}
+        test = {key.replace("val", "test"): number for key, number in best.items() if "val" in key}
+        record.finish(status, **{"best": best, "test": test, "seconds": 2.0, **(fields or {})})
+        return folder
+
+    return write
+
+
+@pytest.fixture
 def wandb_server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A stand-in for the W&B server, which wandb then uses; every other address leads nowhere."""
     monkeypatch.syspath_prepend(str(Path(__file__).parent))

@@ -109,6 +109,20 @@ class Study:
             os.close(self._lock)
             self._lock = None
 
+    def held(self) -> bool:
+        """Return whether a sweep of this study runs now, as far as its lock tells."""
+        try:
+            lock = os.open(self.folder / ".lock", os.O_RDONLY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        finally:
+            os.close(lock)
+        return False
+
     def _locked(self) -> bool:
         """Try to get the lock."""
         assert self._lock is not None

@@ -1,0 +1,196 @@
+"""The main of scripts/compare.py: from the records of many runs to an answer."""
+
+import argparse
+import sys
+import time
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.text import Text
+
+from glassbox.compare.difference import difference
+from glassbox.compare.export import to_csv, to_json
+from glassbox.compare.filter import select
+from glassbox.compare.importance import lines, matters
+from glassbox.compare.leaderboard import Leaderboard, leaderboard
+from glassbox.compare.run import RANKS, Run, Runs, read
+from glassbox.compare.table import TOP, difference_table, leaderboard_table, metrics_table
+from glassbox.config.place import outputs
+from glassbox.config.study import border, sweeps_of
+from glassbox.config.terminal import exit_with
+from glassbox.errors import BadInput, did_you_mean
+from glassbox.sweep.study import Study
+from glassbox.tracking.name import shown_path
+from glassbox.tracking.record import Record, status_of, write_atomic
+
+REFRESH = 2.0  # seconds between two looks of --watch
+WIDE = 200  # columns where nobody looks
+
+
+def main() -> None:
+    """Run scripts/compare.py."""
+    exit_with(lambda: compare(_parser().parse_args()))
+
+
+def compare(args: argparse.Namespace) -> int:
+    """Print what is asked for.
+
+    Args:
+        args: The command line.
+
+    Returns:
+        0.
+
+    Raises:
+        BadInput: There is no such study or run, or an argument does not fit.
+    """
+    console = Console(highlight=False, width=None if sys.stdout.isatty() else WIDE)
+    if args.help_metrics:
+        console.print(metrics_table())
+        return 0
+    if args.diff:
+        first, second = (_run(word) for word in args.diff)
+        console.print(difference_table([first.name, second.name], difference(first, second)))
+        return 0
+    studies = [_study(name, begun=args.watch) for name in args.studies] or [_latest()]
+    if args.watch:
+        return _watch(console, studies, args)
+    runs = _warned(read(studies))
+    board = _board(studies, runs.runs, args)
+    if args.csv or args.json:
+        for place, text in ((args.csv, to_csv), (args.json, to_json)):
+            _write(place, text(board)) if place else None
+        return 0
+    console.print(_page(studies, runs.runs, board, args))
+    console.print()
+    for head, words in lines(board, matters(board)):  # later, for it takes longer
+        console.print(Text.assemble((f"{head:<12}", "bold"), words))
+    return 0
+
+
+def _page(studies: Sequence[Path], runs: Sequence[Run], board: Leaderboard, args: argparse.Namespace) -> RenderableType:
+    """Return what the terminal shows of studies."""
+    counted = Counter(run.status for run in runs)
+    counts = ", ".join(f"{counted[status]} {status}" for status in reversed(RANKS) if counted[status])
+    lines = [Text.assemble((f"{'study' if i == 0 else '':<10}", "bold"), str(p.name)) for i, p in enumerate(studies)]
+    sweeps = sweeps_of(studies)
+    about = [("question", str(text)) for text in dict.fromkeys(sweep.get("question") for sweep in sweeps) if text]
+    about += [("runs", counts), *(("border", sentence) for sentence in border(board, sweeps))]
+    lines += [Text.assemble((f"{name:<10}", "bold"), words) for name, words in about]
+    return Group(*lines, Text(), leaderboard_table(board, args.top))
+
+
+def _board(studies: Sequence[Path], runs: Sequence[Run], args: argparse.Namespace) -> Leaderboard:
+    if not runs:
+        raise BadInput(f"{', '.join(study.name for study in studies)}: no run there that can be read")
+    chosen = select(runs, args.filter) if args.filter else list(runs)
+    if not chosen:
+        raise BadInput(f"--filter {args.filter!r}: it lets none of {len(runs)} runs through")
+    by = [key for key in (args.by or "").split(",") if key]
+    return leaderboard(chosen, by=by, metric=args.metric, mode=args.mode)
+
+
+def _watch(console: Console, studies: Sequence[Path], args: argparse.Namespace) -> int:
+    """Show the leaderboard until every sweep has ended, or Ctrl-C."""
+    try:
+        with Live(console=console, auto_refresh=False) as live:
+            while True:
+                runs = read(studies).runs
+                page = _page(studies, runs, _board(studies, runs, args), args) if runs else Text("no run yet")
+                live.update(page, refresh=True)
+                if not (any(Study(study).held() for study in studies) or any(run.status == "running" for run in runs)):
+                    return 0
+                time.sleep(REFRESH)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _warned(runs: Runs) -> Runs:
+    """Tell what was not read, or is not shown."""
+    for words in runs.unread:
+        print(f"Warning: {words}; it is left out", file=sys.stderr)
+    if len(runs.unread) > 1:
+        print(f"Warning: {len(runs.unread)} records are left out", file=sys.stderr)
+    if runs.repeated:
+        print(f"{runs.repeated} runs repeat another of the same config and seed; the newest counts", file=sys.stderr)
+    data = {run.config.get("data") for run in runs.runs}
+    if len(data) > 1:
+        names = ", ".join(sorted(map(str, data)))
+        print(f"Warning: data differs ({names}): values of different data do not compare", file=sys.stderr)
+    return runs
+
+
+def _study(word: str, *, begun: bool) -> Path:
+    """Return the folder of a study, from its name or its path; of one that has just begun, too, if asked for."""
+    for folder in (outputs() / word, Path(word)):
+        if any(folder.glob("*/run.json")) or (begun and Study(folder).held()):
+            return folder.absolute()
+    folder = outputs() / word
+    if folder.is_dir():
+        raise BadInput(f"{shown_path(folder)}: no run there yet")
+    names = _studies()
+    there = f" (there are {', '.join(names)})" if names else f"; {shown_path(outputs())} has none yet"
+    raise BadInput(f"No study '{word}'{did_you_mean(word, names) or there}")
+
+
+def _studies() -> list[str]:
+    """Return the names of the studies that have runs, the one that changed last first."""
+    folders = {path.parents[1] for path in outputs().glob("*/*/run.json")}
+    return [folder.name for folder in sorted(folders, key=lambda folder: -folder.stat().st_mtime)]
+
+
+def _latest() -> Path:
+    names = _studies()
+    if not names:
+        raise BadInput(f"{shown_path(outputs())} has no study yet: scripts/train.py makes one")
+    if len(names) > 1:
+        print(f"The study that changed last; there are also {', '.join(names[1:])}", file=sys.stderr)
+    return outputs() / names[0]
+
+
+def _run(word: str) -> Run:
+    """Return a run from its folder, or its name."""
+    found = [Path(word)] if (Path(word) / "run.json").exists() else sorted(outputs().glob(f"*/{Path(word).name}"))
+    if not found:
+        names = [path.parent.name for path in outputs().glob("*/*/run.json")]
+        raise BadInput(f"--diff {word}: no such run{did_you_mean(word, names)}; name outputs/<study>/<run>")
+    fields = Record.read(found[0])
+    return Run(found[0], fields, status_of(fields))
+
+
+def _write(place: str, text: str) -> None:
+    if place == "-":
+        sys.stdout.write(text)
+        return
+    try:
+        write_atomic(Path(place), text)
+    except OSError as error:
+        raise BadInput(f"Cannot write {place}: {error.strerror}") from error
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="compare.py",
+        description="Which config is best, by how much, and whether that is more than seeds.",
+    )
+    parser.add_argument(
+        "studies", nargs="*", metavar="STUDY", help="names in outputs/; default: the one that changed last"
+    )
+    parser.add_argument(
+        "--by", metavar="KEYS", help="group by these keys, as in optimizer,init; default: all that vary"
+    )
+    parser.add_argument("--metric", metavar="KEY", help="rank by this metric of the best checkpoint; default: monitor")
+    parser.add_argument("--mode", choices=["min", "max"], help="which is better in a metric of your own")
+    parser.add_argument("--filter", metavar="TEXT", help="""as in 'lr>0.01 and optimizer=="adam"'""")
+    parser.add_argument(
+        "--top", type=int, default=TOP, metavar="N", help=f"show so many configs; 0: all; default {TOP}"
+    )
+    parser.add_argument("--csv", metavar="FILE", help="write the leaderboard as CSV; - is the terminal")
+    parser.add_argument("--json", metavar="FILE", help="write the leaderboard as JSON; - is the terminal")
+    parser.add_argument("--diff", nargs=2, metavar="RUN", help="how two runs differ")
+    parser.add_argument("--watch", action="store_true", help="refresh the leaderboard while a sweep runs")
+    parser.add_argument("--help-metrics", action="store_true", help="what each metric means")
+    return parser
