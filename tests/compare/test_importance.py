@@ -15,15 +15,20 @@ OPTIMIZER = ["sgd", "adam", "rmsprop"]
 INIT = ["xavier", "kaiming"]
 
 
-def board(tmp_path, function, seeds=3, reverse=False):
-    """A leaderboard over the grid, of values that a function gives and seeds move a little."""
+def grid(function, tmp_path, seeds=3):
+    """Runs over the grid, of values that a function gives and seeds move a little."""
     rng, runs = np.random.default_rng(0), []
     for lr, optimizer, init, seed in itertools.product(range(4), range(3), range(2), range(seeds)):
         config = {"lr": LR[lr], "optimizer": OPTIMIZER[optimizer], "init": INIT[init], "seed": seed}
         value = function(lr, optimizer, init) + 1e-3 * rng.normal()
         fields = {"name": "a", "config": config, "best": {"val/loss": value}}
         runs.append(Run(tmp_path, fields, "finished"))
-    return leaderboard(runs[::-1] if reverse else runs)
+    return runs
+
+
+def board(tmp_path, function, seeds=3):
+    """Their leaderboard."""
+    return leaderboard(grid(function, tmp_path, seeds))
 
 
 def closed_form(function):
@@ -68,3 +73,5 @@ def test_too_little_is_told(tmp_path):
     assert matters(leaderboard([Run(tmp_path, f, "finished") for f in fields])).message == "only lr varies"
     assert matters(leaderboard([Run(tmp_path, fields[0], "finished")])).message == "nothing but the seed varies"
     assert matters(leaderboard([])).message == "nothing but the seed varies"
+    same = [Run(tmp_path, run.fields | {"best": {"val/loss": 1.0}}, "finished") for run in grid(lambda *_: 1, tmp_path)]
+    assert matters(leaderboard(same)).message == "all runs have the same val/loss"

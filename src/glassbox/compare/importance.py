@@ -75,7 +75,7 @@ def matters(board: Leaderboard) -> Matters:
         first, second = ([run.values[board.metric] for run in group.finished] for group in board.ranked[:2])
         seeds = seeds_needed(first, second)
     best = [_best(used, key, board) for key in varied]
-    message = _too_little(used, varied)
+    message = _too_little(used, varied, board.metric)
     if message:
         return Matters(left_out=left_out, best=best, seeds=seeds, message=message)
     alone = _shares(used, varied, board.metric)
@@ -90,13 +90,15 @@ def _descending(shares: Mapping[Key, float]) -> list[tuple[Key, float]]:
     return sorted(shares.items(), key=lambda item: -item[1])
 
 
-def _too_little(runs: Sequence[Run], varied: Sequence[str]) -> str | None:
+def _too_little(runs: Sequence[Run], varied: Sequence[str], metric: str) -> str | None:
     """Say why shares of variance would say nothing; None where they do."""
     configs = {tuple(value_of(run.config, key) for key in varied) for run in runs}
     if len(varied) < 2:
         return f"only {varied[0]} varies" if varied else "nothing but the seed varies"
     if len(configs) < CONFIGS:
         return f"{len(configs)} configs are too few to share out the variance; {CONFIGS} would do"
+    if len({run.values[metric] for run in runs}) == 1:
+        return f"all runs have the same {metric}"
     if importlib.util.find_spec("optuna") is None:
         return "shares of the variance need optuna: pip install 'glassbox[search]'"
     return None
