@@ -62,6 +62,20 @@ def test_the_best_values_are_the_best_marginals(tmp_path):
     assert found.best[-1].mean == pytest.approx(1.0, abs=0.01)  # of lr: that of the optimizers 0, 1, 2
 
 
+def test_a_value_gains_nothing_by_runs_that_diverged(tmp_path):
+    runs = grid(lambda lr, optimizer, init: 100 * (lr == 3) + optimizer, tmp_path, seeds=1)
+    lost = [
+        Run(
+            run.folder,
+            run.fields,
+            "diverged" if run.config["lr"] == 0.1 and run.config["optimizer"] != "sgd" else "finished",
+        )
+        for run in runs
+    ]
+    (best,) = (best for best in matters(leaderboard(lost)).best if best.key == "optimizer")
+    assert (best.value, best.mean) == ("sgd", pytest.approx(0, abs=0.01))
+
+
 def test_without_optuna_one_line_says_how_to_get_it(tmp_path, monkeypatch):
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     found = matters(board(tmp_path, lambda lr, optimizer, init: lr, seeds=1))

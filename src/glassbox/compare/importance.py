@@ -105,13 +105,21 @@ def _too_little(runs: Sequence[Run], varied: Sequence[str], metric: str) -> str 
 
 
 def _best(runs: Sequence[Run], key: str, board: Leaderboard) -> Best:
-    """Return the value of a factor with the best mean over configs, each of which counts once."""
+    """Return the value of a factor with the best mean over configs, each of which counts once.
+
+    The values are compared over what all of them were finished with, so that none gains by runs that diverged; where
+    there is nothing such, as in a random search, over all.
+    """
     others = [name for name in (*board.keys, *board.averaged) if name != key]
     cells: dict[Hashable, dict[Hashable, list[float]]] = {}
     for run in runs:
         rest = tuple(value_of(run.config, name) for name in others)
         cells.setdefault(value_of(run.config, key), {}).setdefault(rest, []).append(run.values[board.metric])
-    means = {value: sum(sum(some) / len(some) for some in cell.values()) / len(cell) for value, cell in cells.items()}
+    common = set.intersection(*map(set, cells.values())) or set().union(*cells.values())
+    means = {}
+    for value, cell in cells.items():
+        used = [sum(some) / len(some) for rest, some in cell.items() if rest in common]
+        means[value] = sum(used) / len(used)
     value = (min if board.mode == "min" else max)(means, key=means.__getitem__)
     return Best(key, value, means[value])
 
