@@ -69,18 +69,8 @@ def test_the_catalogue_finds_what_the_recipes_add(copy, outputs):
     (copy / "conf" / "optimizer" / "adamax.yaml").write_text(
         "# Adam with the infinity norm.\n_target_: torch.optim.Adamax\nlr: ${lr}\n"
     )
-    command = [
-        sys.executable,
-        "-m",
-        "pytest",
-        "-q",
-        "-n0",
-        "-p",
-        "no:cacheprovider",
-        "tests/test_catalogue.py",
-        "-k",
-        "adamax",
-    ]
+    pytest_of = [sys.executable, "-m", "pytest", "-q", "-n0", "-p", "no:cacheprovider", "-m", "slow or not slow"]
+    command = [*pytest_of, "tests/test_catalogue.py", "-k", "adamax"]
     environment = os.environ | {"PYTHONPATH": str(copy / "src")}
     done = subprocess.run(command, cwd=copy, env=environment, capture_output=True, text=True)
     assert "1 passed" in done.stdout, done.stdout + done.stderr
