@@ -1,10 +1,13 @@
 """The order of samples is a function of seed and epoch alone."""
 
+import itertools
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
 import torch
+from scipy import stats
 from torch.utils.data import BatchSampler, DataLoader, TensorDataset
 
 from glassbox.data.batches import TensorBatches
@@ -35,6 +38,20 @@ def test_every_epoch_and_seed_has_its_own_order_of_all_rows():
     orders = {tuple(EpochSampler(20, seed).order(epoch).tolist()) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
     assert all(sorted(order) == list(range(20)) for order in orders)
+
+
+def test_orders_are_uniform_and_those_of_a_seed_independent():
+    def chi_square(pairs, cells):
+        counts = Counter(pairs)
+        return stats.chisquare([counts[cell] for cell in cells]).pvalue
+
+    by_seed = [EpochSampler(5, seed).order(3).tolist() for seed in range(4000)]
+    first_two = [(order[0], order[1]) for order in by_seed]
+    assert chi_square(first_two, itertools.permutations(range(5), 2)) > 0.01
+    sampler = EpochSampler(5, seed=1)
+    by_epoch = [int(sampler.order(epoch)[0]) for epoch in range(4001)]
+    following = itertools.pairwise(by_epoch)
+    assert chi_square(following, itertools.product(range(5), repeat=2)) > 0.01
 
 
 def test_without_shuffling_the_order_is_that_of_the_rows():

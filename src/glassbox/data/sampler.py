@@ -12,10 +12,14 @@ from glassbox.errors import BadInput
 
 
 class EpochSampler(Sampler[int]):
-    """Shuffle by (seed, epoch), with a fresh generator for every epoch.
+    """Shuffle by the seed, and what is shuffled once more by the epoch.
 
-    So epoch 7 has the same order whether it is reached from the start or from a checkpoint, and whatever else draws
-    random numbers meanwhile. It is also a sampler for an ordinary DataLoader: Lightning calls its `set_epoch`.
+    Each order is uniformly random, and two of one seed or of one epoch are independent. The second shuffle is the same
+    for all seeds, which have the way that places move from epoch to epoch in common, but never the rows there. So many
+    seeds need one shuffle each for all epochs, and one per epoch for all.
+
+    Epoch 7 has the same order whether it is reached from the start or from a checkpoint, and whatever else draws random
+    numbers meanwhile. It is also a sampler for an ordinary DataLoader: Lightning calls its `set_epoch`.
 
     Args:
         size: Number of rows N.
@@ -53,7 +57,7 @@ class EpochSampler(Sampler[int]):
         """
         if not self.shuffle:
             return torch.arange(self.size)
-        return torch.randperm(self.size, generator=torch.Generator().manual_seed(mix(self.seed, epoch)))
+        return by_seed(self.size, self.seed)[by_epoch(self.size, epoch)]
 
     def __iter__(self) -> Iterator[int]:
         return iter(self.order(self.epoch).tolist())
@@ -130,11 +134,46 @@ def share(rows: int, rank: int, world: int) -> float:
     return len(range(rank, rows, world)) * world / rows
 
 
+def by_seed(size: int, seed: int) -> Tensor:
+    """Return the rows as a seed shuffles them, before any epoch.
+
+    Args:
+        size: Number of rows N.
+        seed: The run's seed.
+
+    Returns:
+        Row numbers [N].
+
+    Example:
+        >>> by_seed(5, 0).sort().values
+        tensor([0, 1, 2, 3, 4])
+    """
+    return torch.randperm(size, generator=torch.Generator().manual_seed(mix(seed, 0)))
+
+
+def by_epoch(size: int, epoch: int) -> Tensor:
+    """Return how an epoch shuffles what a seed has shuffled, whatever the seed.
+
+    Args:
+        size: Number of rows N.
+        epoch: The epoch, from 0.
+
+    Returns:
+        Numbers of places [N].
+
+    Example:
+        >>> bool((by_epoch(50, 0) == by_epoch(50, 1)).all())
+        False
+    """
+    return torch.randperm(size, generator=torch.Generator().manual_seed(mix(0, epoch + 1)))
+
+
 def mix(seed: int, epoch: int) -> int:
-    """Return a 64-bit seed for (seed, epoch): pairs that are near give seeds that are far, and none gives the same.
+    """Return a 64-bit seed for (seed, epoch): pairs that are near give seeds that are far.
 
     The pair is packed into one number, `seed * 2^32 + epoch`, and sent through the finaliser of SplitMix64, a bijection
-    of 64-bit numbers, so that different pairs of numbers below 2^32 cannot collide.
+    of 64-bit numbers, so that different pairs of numbers below 2^32 cannot collide. torch's generator on the CPU takes
+    the low 32 bits of it, of which two among n are equal with a chance of n² / 2^33.
 
     Args:
         seed: From 0 to 2^32 - 1.

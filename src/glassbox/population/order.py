@@ -1,11 +1,11 @@
-"""The order of the samples of every member, made once for members of the same seed."""
+"""The order of the samples of every member."""
 
 from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from glassbox.data.sampler import mix
+from glassbox.data.sampler import by_epoch, by_seed
 
 
 class Orders:
@@ -27,10 +27,8 @@ class Orders:
     """
 
     def __init__(self, samples: int, seeds: Sequence[int], device: torch.device | str = "cpu") -> None:
-        self._seeds = {seed: number for number, seed in enumerate(dict.fromkeys(seeds))}
-        self._which = torch.tensor([self._seeds[seed] for seed in seeds], device=device)
-        self._orders = torch.empty(len(self._seeds), samples, dtype=torch.int32)
-        self._generator = torch.Generator()
+        shuffled = {seed: by_seed(samples, seed).int() for seed in dict.fromkeys(seeds)}
+        self._rows = torch.stack([shuffled[seed] for seed in seeds], dim=1).to(device)
 
     def epoch(self, epoch: int) -> Tensor:
         """Return the rows in the order of each member [N, K].
@@ -38,7 +36,4 @@ class Orders:
         Args:
             epoch: The epoch, from 0.
         """
-        # As EpochSampler does it, with one generator that is seeded anew: making one takes as long as half an order.
-        for row, seed in zip(self._orders, self._seeds, strict=True):
-            torch.randperm(len(row), generator=self._generator.manual_seed(mix(seed, epoch)), out=row, dtype=row.dtype)
-        return self._orders.to(self._which.device).T.contiguous().index_select(1, self._which)
+        return self._rows.index_select(0, by_epoch(len(self._rows), epoch).to(self._rows.device))
