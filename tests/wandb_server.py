@@ -60,6 +60,21 @@ class Run:
         return json.loads(self.lines["wandb-summary.json"][-1])
 
 
+@dataclass(frozen=True)
+class Fault:
+    """What goes wrong with a request.
+
+    Attributes:
+        where: A part of its path, or the operation of GraphQL.
+        status: What it is answered with; None cuts the connection.
+        done: Whether it is carried out nevertheless.
+    """
+
+    where: str
+    status: int | None = None
+    done: bool = False
+
+
 @dataclass
 class Sweep:
     """A sweep.
@@ -85,6 +100,10 @@ class WandbServer:
         key: The API key that it accepts.
         runs: The runs, by id.
         sweeps: The sweeps, by id.
+        views: The saved workspaces, by name.
+        faults: What will go wrong, each with the first request that fits.
+        refusal: How a key that is not its own is answered.
+        requests: What was asked for: method and path, or operation.
         unknown: The requests that it could not answer.
     """
 
@@ -92,6 +111,10 @@ class WandbServer:
         self.key = "k" * 40
         self.runs: dict[str, Run] = {}
         self.sweeps: dict[str, Sweep] = {}
+        self.views: dict[str, dict[str, Any]] = {}
+        self.faults: list[Fault] = []
+        self.refusal = 401
+        self.requests: list[str] = []
         self.unknown: list[str] = []
         self._agents: dict[str, tuple[str, str | None]] = {}
         self._lock = threading.Lock()
@@ -109,20 +132,31 @@ class WandbServer:
         self._thread.join()
         self._http.server_close()
 
-    def respond(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
-        """Answer a request with a status and what is sent back as JSON."""
+    def respond(self, method: str, path: str, body: bytes) -> tuple[int | None, Any]:
+        """Answer a request with a status and what is sent back as JSON; without a status, the connection is cut."""
         with self._lock:
-            if path == "/graphql":
-                return self._graphql(json.loads(body))
-            if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
-                return 200, self._stream(self.runs[found[1]], json.loads(body))
-            if method == "PUT" and (found := re.fullmatch(r"/upload/([^/]+)/(.+)", path)):
-                self.runs[found[1]].files[found[2]] = body
-                return 200, {}
-            return self._cannot(f"{method} {path}")
+            name = _operation(body) if path == "/graphql" else path
+            self.requests.append(name)
+            fault = next((fault for fault in self.faults if fault.where in name), None)
+            if fault is None:
+                return self._respond(method, path, body)
+            self.faults.remove(fault)
+            if fault.done:
+                self._respond(method, path, body)
+            return fault.status, {"errors": [{"message": "a fault"}]}
+
+    def _respond(self, method: str, path: str, body: bytes) -> tuple[int, Any]:
+        if path == "/graphql":
+            return self._graphql(json.loads(body))
+        if found := re.fullmatch(r"/files/[^/]+/[^/]+/([^/]+)/file_stream", path):
+            return 200, self._stream(self.runs[found[1]], json.loads(body))
+        if method == "PUT" and (found := re.fullmatch(r"/upload/([^/]+)/(.+)", path)):
+            self.runs[found[1]].files[found[2]] = body
+            return 200, {}
+        return self._cannot(f"{method} {path}")
 
     def _graphql(self, request: dict[str, Any]) -> tuple[int, Any]:
-        operation = re.search(r"\b(?:query|mutation)\s+(\w+)", request["query"])[1]
+        operation = _operation(json.dumps(request).encode())
         answer = getattr(self, f"_on_{operation}", None)
         if answer is None:
             return self._cannot(operation)
@@ -145,6 +179,37 @@ class WandbServer:
     def _on_Viewer(self, _: dict[str, Any]) -> dict[str, Any]:
         viewer = {"id": "1", "entity": ENTITY, "username": ENTITY, "email": None, "flags": "{}", "teams": {"edges": []}}
         return {"viewer": viewer}
+
+    def _on_GetDefaultEntity(self, _: dict[str, Any]) -> dict[str, Any]:
+        return {"viewer": {"id": "1", "entity": ENTITY}}
+
+    def _on_Runs(self, said: dict[str, Any]) -> dict[str, Any]:
+        """List the runs of a group, page by page."""
+        every = [name for name, run in self.runs.items() if run.fields["project"] == said["project"]]
+        if not every or said["entity"] != ENTITY:
+            return {"project": None}
+        group, start, size = json.loads(said["filters"])["group"], int(said["cursor"] or 0), said["perPage"]
+        found = [name for name in every if self.runs[name].fields.get("groupName") == group]
+        page = found[start : start + size]
+        edges = [{"node": self._node(name), "cursor": str(start + i + 1)} for i, name in enumerate(page)]
+        more = {"endCursor": str(start + size), "hasNextPage": start + size < len(found)}
+        return {"project": {"runCount": len(found), "runs": {"edges": edges, "pageInfo": more}}}
+
+    def _node(self, name: str) -> dict[str, Any]:
+        run = self.runs[name]
+        about = {"id": name, "name": name, "displayName": run.fields.get("displayName"), "state": run.state}
+        return {**about, "tags": [], "historyLineCount": len(run.rows)}
+
+    def _on_View(self, said: dict[str, Any]) -> dict[str, Any]:
+        view = self.views.get(said["viewName"])
+        return {"project": {"allViews": {"edges": [{"node": view}] if view else []}}}
+
+    def _on_UpsertView2(self, said: dict[str, Any]) -> dict[str, Any]:
+        """Save a workspace: under the id that is said, else as a new one."""
+        new = said.get("id") is None
+        view = {"id": said.get("id") or f"view{len(self.views)}", **said}
+        self.views[said["name"]] = view
+        return {"upsertView": {"view": {"id": view["id"], "name": view["name"]}, "inserted": new}}
 
     def _on_UpsertBucket(self, said: dict[str, Any]) -> dict[str, Any]:
         new = said["name"] not in self.runs
@@ -206,6 +271,11 @@ class WandbServer:
         return {"agentHeartbeat": {"agent": {"id": name}, "commands": json.dumps(commands)}}
 
 
+def _operation(body: bytes) -> str:
+    """Return the name of an operation of GraphQL."""
+    return re.search(r"\b(?:query|mutation)\s+(\w+)", json.loads(body)["query"])[1]
+
+
 def _project(name: str) -> dict[str, Any]:
     return {"id": name, "name": name, "entity": {"id": ENTITY, "name": ENTITY}}
 
@@ -224,7 +294,10 @@ class _Handler(BaseHTTPRequestHandler):
         if self.command == "PUT" or self.headers.get("Authorization") == f"Basic {key}":  # an upload URL is the key
             status, answer = self.wandb.respond(self.command, self.path, body)
         else:
-            status, answer = 401, {"errors": [{"message": "invalid API key"}]}
+            status, answer = self.wandb.refusal, {"errors": [{"message": "invalid API key"}]}
+        if status is None:
+            self.close_connection = True
+            return
         content = json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")

@@ -49,6 +49,7 @@ OUT = {
     "force": True,
     "retry_diverged": True,
     "pictures": False,
+    "report": False,
     "launcher.executor": "joblib",
     "launcher.name": "x",
     "launcher.max_members": 64,

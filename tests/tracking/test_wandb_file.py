@@ -20,7 +20,9 @@ from glassbox.config.place import ROOT
 from glassbox.errors import BadInput, GlassboxError
 from glassbox.tracking import wandb_file, wandb_run
 from glassbox.tracking.metrics_csv import read
-from glassbox.tracking.wandb_file import BLOCK, TESTED, FileRun, Log
+from glassbox.tracking.wandb_file import TESTED, FileRun
+from glassbox.tracking.wandb_log import BLOCK, Log
+from glassbox.tracking.wandb_log import entries as read_entries
 from glassbox.tracking.wandb_run import WandbRun
 
 WANDB = str(Path(sys.executable).with_name("wandb"))
@@ -56,6 +58,7 @@ def write(outputs: Path, writer: str, code: int | None = 3, entity: str | None =
     for epoch, row in ROWS.items():
         run.log(row, epoch)
     run.summary(SUMMARY)
+    run.image("boundary", picture(outputs.parent))
     if code is None:
         run.run._log.close()  # what the system does
     else:
@@ -63,6 +66,12 @@ def write(outputs: Path, writer: str, code: int | None = 3, entity: str | None =
     if writer == "client":
         wandb.teardown()  # it ends a run before its file is whole
     return file_of(outputs)
+
+
+def picture(folder: Path) -> Path:
+    folder.mkdir(parents=True, exist_ok=True)
+    Image.new("RGB", (30, 20), "red").save(folder / "boundary.png")
+    return folder / "boundary.png"
 
 
 def file_of(outputs: Path) -> Path:
@@ -151,7 +160,7 @@ def test_entry_by_entry_it_is_the_clients_file(both):
     client, direct = told(both["client"]), told(both["direct"])
     assert direct[0] == client[0]
     assert direct[1] == client[1]
-    assert len(client[0]) == 10  # header, config, the rest of the run, three metrics, three rows, the exit code
+    assert len(client[0]) == 11  # header, config, the rest of the run, metrics, rows, the picture, the exit code
     assert b"hunter2" not in both["direct"].read_bytes()
 
 
@@ -159,7 +168,7 @@ def test_a_run_that_is_killed_leaves_rows_and_summary(tmp_path, both):
     killed = told(write(tmp_path / "killed" / "outputs", "direct", code=None))
     said, summary = told(both["client"])
     assert killed[0] == said[:-1]
-    assert killed[1] == {key: value for key, value in summary.items() if not key.startswith("test/")}
+    assert killed[1] == {key: value for key, value in summary.items() if not key.startswith(("test/", "boundary"))}
 
 
 def test_a_log_of_the_clients_entries_is_the_clients_file_byte_for_byte(tmp_path, both):
@@ -170,6 +179,28 @@ def test_a_log_of_the_clients_entries_is_the_clients_file_byte_for_byte(tmp_path
     log.close()
     assert log.path.stat().st_size > 2 * BLOCK
     assert log.path.read_bytes() == path.read_bytes()
+    assert read_entries(path) == (entries(path), True)
+
+
+def test_of_a_torn_log_what_is_whole_is_read(tmp_path):
+    log = Log(tmp_path / "log")
+    written = [b"a" * (BLOCK - 30), b"b" * 5, b"c" * (2 * BLOCK), b"d"]
+    ends = []
+    for entry in written:
+        log.append(entry)
+        ends.append(log.path.stat().st_size)
+    log.close()
+    content = log.path.read_bytes()
+    for cut in [*range(7, len(content), 997), *ends, *(end - 1 for end in ends), *(end + 3 for end in ends[:-1])]:
+        (tmp_path / "cut").write_bytes(content[:cut])
+        whole = sum(end <= cut for end in ends)
+        rest = content[max(end for end in (7, *ends) if end <= cut) : cut]
+        assert read_entries(tmp_path / "cut") == (written[:whole], not rest.strip(b"\0")), cut
+    for place in (3, ends[0] + 8, ends[1] + 100):
+        (tmp_path / "bad").write_bytes(content[:place] + b"x" + content[place + 1 :])
+        found, whole = read_entries(tmp_path / "bad")
+        assert found == written[: len(found)]
+        assert not whole
 
 
 @pytest.mark.parametrize("left", range(-1, 9))
@@ -193,6 +224,7 @@ def test_leet_reads_the_same(both):
     for file in both.values():
         said = json.loads(leet(file, "--summary"))
         assert said["summary"].pop("_timestamp") > 1e9
+        assert said["summary"].pop("_runtime") >= 0  # whole seconds, which the clients of a busy machine take, too
         for key in ("file", "last_write", "start_time"):
             said.pop(key)
         rows = [json.loads(line) for line in leet(file).splitlines()]
@@ -212,15 +244,17 @@ def test_sync_uploads_the_same(tmp_path, wandb_server, code):
         assert "Finished syncing" in done.stderr + done.stdout
         assert file.with_name(f"{file.name}.synced").exists()
         run = wandb_server.runs.pop(ABOUT["name"])
+        assert run.files[run.summary["boundary"]["path"]] == picture(tmp_path).read_bytes()
         seen.append(plain([run.state, run.exit_code, sorted(run.files), run.fields, run.rows, run.config, run.summary]))
     for _, _, _, fields, _, config, summary in seen:
         fields.pop("config")  # the text of what follows
         config["_wandb"].pop("t")  # what W&B counts about the use of its client
         config["_wandb"]["m"].sort(key=lambda metric: sorted(metric.items()))
-        assert summary.pop("_timestamp")
-        assert "_runtime" in summary
+        assert all(summary.pop(key) for key in ("_timestamp", "_runtime", "_wandb"))  # whole seconds
     assert seen[0] == seen[1]
-    assert seen[1][:3] == [("failed" if code else "finished"), plain(code), ["config.yaml", "wandb-summary.json"]]
+    place = seen[1][6]["boundary"]["path"]
+    files = ["config.yaml", place, "wandb-summary.json"]
+    assert seen[1][:3] == [("failed" if code else "finished"), plain(code), files]
     assert len(seen[1][4]) == 3
 
 
@@ -245,6 +279,7 @@ def test_a_run_is_written_at_once(tmp_path, writer):
     run.start(**ABOUT, started=1e9 - 1)
     run.log_all(ROWS, 1e9 - 1, times)
     run.summary(SUMMARY)
+    run.image("boundary", picture(tmp_path))
     run.close(3)
     wandb.teardown()
     path = file_of(tmp_path / "b" / "outputs")
@@ -284,15 +319,11 @@ def test_the_tested_version_is_the_installed_one():
     assert wandb_file.untested() is None
 
 
-def test_what_it_cannot_write_is_told(outputs, tmp_path, capsys):
-    wandb_run._tell.cache_clear()
+def test_what_it_cannot_write_is_told(outputs):
     with pytest.raises(BadInput, match=r"logger.writer=fast: must be client or direct"):
         WandbRun.check(writer="fast")
     run = WandbRun(outputs / "study" / "a-1", writer="direct")
     run.start(**ABOUT)
-    for _ in range(2):
-        run.image("boundary", tmp_path / "boundary.png")
-    assert capsys.readouterr().err.count("boundary.png stays in the run folder; logger.writer=client shows it") == 1
     with pytest.raises(GlassboxError, match=r"photo: logger.writer=direct writes numbers only"):
         run.experiment.log({"photo": wandb.Image(Image.new("L", (2, 2)))})
     run.close(0)

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler")
+CHOICE = "choice"  # the key of `with_choice`
 DIALS = ("lr", "seed", "max_epochs", "batch_size", "monitor", "mode")
 
 # Keys of `trainer` that say where and how visibly a run computes, not what.
@@ -118,6 +119,20 @@ def stated(config: Mapping[str, Any], choices: Mapping[str, Any], data_digest: s
     """
     chosen = {group: choices[group] for group in (*GROUPS, "callbacks") if choices.get(group) is not None}
     return chosen | determining(config, data_digest)
+
+
+def with_choice(config: Mapping[str, Any], stated: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config that also names the options that were chosen, which a dashboard can group by.
+
+    Args:
+        config: The config as plain containers.
+        stated: What `stated` has said of it.
+
+    Example:
+        >>> with_choice({"optimizer": {"_target_": "torch.optim.Adam"}}, {"optimizer": "adam", "lr": 0.1})
+        {'optimizer': {'_target_': 'torch.optim.Adam'}, 'choice': {'optimizer': 'adam'}}
+    """
+    return {**config, CHOICE: {group: stated[group] for group in (*GROUPS, "callbacks") if group in stated}}
 
 
 def identity(config: Mapping[str, Any], data_digest: str | None = None) -> str:

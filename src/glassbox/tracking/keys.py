@@ -1,5 +1,7 @@
 """The metric keys, once: what each means and which direction is better."""
 
+from collections.abc import Mapping
+
 _METRICS = {
     "loss": ("min", "mean loss per row, in the loss's own units; mse is in units of the standardised target"),
     "accuracy": ("max", "share of rows whose class is right"),
@@ -67,3 +69,16 @@ def direction(key: str) -> str | None:
         ('min', 'max', None)
     """
     return KEYS[key][0] if key in KEYS else None
+
+
+def at_best(metrics: Mapping[str, float]) -> dict[str, float]:
+    """Return metrics of the best checkpoint under the keys that a dashboard has them by, beside those of all epochs.
+
+    Args:
+        metrics: Metric key → value, as `best` of a record.
+
+    Example:
+        >>> at_best({"epoch": 3, "val/loss": 0.25})
+        {'best/epoch': 3, 'best/val/loss': 0.25}
+    """
+    return {f"best/{key}": value for key, value in metrics.items()}

@@ -12,7 +12,7 @@ LONGEST = 80
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks", "experiment", "debug")
 # What changes no number is no part of a name.
 SILENT = re.compile(
-    r"(study|tags|notes|pictures|rerun|fail_fast|force|retry_diverged|launcher|sweep|logger|hydra"
+    r"(study|tags|notes|pictures|report|rerun|fail_fast|force|retry_diverged|launcher|sweep|logger|hydra"
     r"|trainer\.(accelerator|devices|strategy|num_nodes)|trainer$|local)\b.*"
 )
 

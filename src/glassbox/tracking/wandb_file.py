@@ -4,25 +4,22 @@ The format belongs to wandb alone: a log of LevelDB's kind with a header of its 
 messages. So it is written only where the wandb that is installed is one whose file the tests compare with this one.
 """
 
+import hashlib
 import json
 import math
 import os
 import platform
+import shutil
 import struct
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
 from glassbox.errors import GlassboxError
+from glassbox.tracking.wandb_log import Log
 
 TESTED = ("0.31.0",)
-
-MAGIC = struct.pack("<4sHB", b":W&B", 0xBEE1, 0)
-BLOCK = 32768  # no entry's part crosses a multiple of it
-HEAD = struct.Struct("<IHB")  # checksum, length and kind of a part
-FULL, FIRST, MIDDLE, LAST = 1, 2, 3, 4
 
 
 def untested() -> str | None:
@@ -35,50 +32,6 @@ def untested() -> str | None:
 
     version = wandb.__version__
     return None if version in TESTED else f"wandb is {version}, and the format of its file is known of {TESTED[-1]}"
-
-
-class Log:
-    r"""A log of LevelDB's kind, as W&B has it.
-
-    Args:
-        path: The file, which is not there yet.
-
-    Example:
-        >>> import tempfile
-        >>> log = Log(Path(tempfile.mkdtemp()) / "a.wandb")
-        >>> log.append(b"entry")
-        >>> log.close()
-        >>> log.path.read_bytes()[:7], log.path.read_bytes()[-5:]
-        (b':W&B\xe1\xbe\x00', b'entry')
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._file = path.open("xb", buffering=0)  # a process that is killed leaves every entry
-        self._file.write(MAGIC)
-        self._size = len(MAGIC)
-
-    def append(self, entry: bytes) -> None:
-        """Append an entry, in as many parts as the blocks demand."""
-        start, done = 0, False
-        while not done:
-            room = BLOCK - self._size % BLOCK - HEAD.size
-            if room < 0:
-                self._write(bytes(room + HEAD.size))
-                continue
-            part = entry[start : start + room]
-            done = start + len(part) == len(entry)
-            kind = (FULL if done else FIRST) if start == 0 else (LAST if done else MIDDLE)
-            self._write(HEAD.pack(zlib.crc32(part, zlib.crc32(bytes([kind]))), len(part), kind) + part)
-            start += len(part)
-
-    def _write(self, content: bytes) -> None:
-        self._file.write(content)
-        self._size += len(content)
-
-    def close(self) -> None:
-        """Close the file."""
-        self._file.close()
 
 
 class FileRun:
@@ -211,6 +164,26 @@ class FileRun:
         self._row.history.step.num = self._step
         self._write(self._row)
         self._step += 1
+
+    def image(self, key: str, path: Path) -> None:
+        """Show a picture in the summary.
+
+        Args:
+            key: Its key.
+            path: The picture, a PNG; it is copied.
+        """
+        content = path.read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
+        width, height = struct.unpack(">II", content[16:24])  # the head of every PNG
+        place = f"media/images/{key}_summary_{digest[:20]}.png"
+        target = self.path.parent / "files" / place
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(path, target)
+        record = self._proto.Record()
+        record.files.files.add(path=place)
+        self._write(record)
+        about = {"_type": "image-file", "sha256": digest, "size": len(content), "path": place}
+        self.summary[key] = {**about, "format": "png", "width": width, "height": height}
 
     def write_summary(self) -> None:
         """Write the summary as it is by now."""

@@ -84,7 +84,7 @@ class WandbRun:
             raise BadInput(
                 f"logger.mode={mode}: the sweep of a W&B agent would never see the run; add logger.mode=online"
             )
-        if mode == "online" and not _has_key():
+        if mode == "online" and not has_key():
             raise BadInput("logger.mode=online needs a key: run `wandb login`, or use logger.mode=offline")
 
     def start(
@@ -96,16 +96,18 @@ class WandbRun:
         tags: Sequence[str],
         notes: str | None,
         started: float | None = None,
+        id: str | None = None,
     ) -> None:
         """Begin the W&B run.
 
         Args:
-            name: Its name, and its id where no agent has chosen one.
+            name: Its name.
             study: Its group.
             config: Its config, nested and plain; secrets are masked.
             tags: Words of the user's.
             notes: A text of the user's.
             started: When it began, in seconds of the Unix clock; by default now. W&B's client always says now.
+            id: Its id where no agent has chosen one; by default its name.
 
         Raises:
             GlassboxError: W&B refuses, such as for a key that is not valid.
@@ -115,7 +117,7 @@ class WandbRun:
             "dir": str(outputs),
             "project": self.project,
             "entity": self.entity,
-            "id": name,
+            "id": id or name,
             "name": name,
             "group": study,
             "config": {**mask(dict(config)), "run_folder": f"{outputs.name}/{study}/{name}"},
@@ -166,7 +168,7 @@ class WandbRun:
     def image(self, key: str, path: Path) -> None:
         """Show a picture in the summary."""
         if isinstance(self.run, FileRun):
-            _tell(f"logger.writer=direct: {path.name} stays in the run folder; logger.writer=client shows it on W&B")
+            self.run.image(key, path)
         elif self.run is not None:
             import wandb
 
@@ -185,22 +187,37 @@ class WandbRun:
 
             self.run.log({key: wandb.Table(columns=list(columns), data=[list(row) for row in rows])})
 
-    def close(self, exit_code: int) -> None:
-        """Finish the W&B run with the exit code of the run."""
+    def close(self, exit_code: int, at: float | None = None) -> None:
+        """Finish the W&B run.
+
+        Args:
+            exit_code: The exit code of the run.
+            at: When it ended, in seconds of the Unix clock; by default now. W&B's client always says now.
+        """
         if isinstance(self.run, FileRun):
-            self.run.finish(exit_code, self._until)
+            self.run.finish(exit_code, at or self._until)
         elif self.run is not None:
             self.run.finish(exit_code=exit_code)
         self.run = None
 
 
-def preload() -> None:
-    """Import what W&B imports at its first run, so that processes that are forked later have it.
+def preload(logger: Mapping[str, Any]) -> None:
+    """Import what the first W&B run of a logger needs, for a process that will import torch or fork others.
+
+    After torch the client's import takes twice as long.
+
+    Args:
+        logger: The `logger` node of a config.
 
     Example:
-        >>> preload()
+        >>> preload({"_target_": "glassbox.tracking.wandb_run.WandbRun", "writer": "client"})
     """
-    import wandb.sdk.launch  # noqa: F401
+    if not str(logger.get("_target_")).endswith("WandbRun"):
+        return
+    import wandb
+
+    if logger.get("writer") != "direct":
+        import wandb.sdk.launch  # noqa: F401
 
 
 def teardown() -> None:
@@ -268,11 +285,27 @@ def _tell(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _has_key() -> bool:
-    """Return whether W&B would find a key without asking: in the environment, or in netrc for its host."""
+def base_url() -> str:
+    """Return the address of the W&B server: WANDB_BASE_URL, or the cloud.
+
+    Example:
+        >>> base_url()
+        'https://api.wandb.ai'
+    """
+    return (os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").rstrip("/")
+
+
+def has_key() -> bool:
+    """Return whether W&B would find a key without asking: in the environment, or in netrc for its host.
+
+    Example:
+        >>> os.environ["WANDB_API_KEY"] = "k" * 40
+        >>> has_key()
+        True
+    """
     if os.environ.get("WANDB_API_KEY") or os.environ.get("WANDB_IDENTITY_TOKEN_FILE"):
         return True
-    host = urlparse(os.environ.get("WANDB_BASE_URL") or "https://api.wandb.ai").hostname or ""
+    host = urlparse(base_url()).hostname or ""
     named = os.environ.get("NETRC")
     for path in [Path(named)] if named else [Path.home() / ".netrc", Path.home() / "_netrc"]:
         try:
