@@ -6,6 +6,7 @@ from typing import Any
 
 from glassbox.compare.run import Run
 
+DECADE = 10.0  # a range that spans so much is looked at on a log scale
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks")
 SEED = "seed"
 
@@ -81,6 +82,16 @@ def shown(value: Hashable) -> str:
     if value is None:
         return "—"
     return f"{value:g}" if isinstance(value, float) else str(value)
+
+
+def spans_decades(numbers: Sequence[float]) -> bool:
+    """Return whether numbers are looked at on a log scale.
+
+    Example:
+        >>> spans_decades([1e-3, 1e-1]), spans_decades([0.5, 1.0]), spans_decades([0.0, 1.0]), spans_decades([])
+        (True, False, False, False)
+    """
+    return bool(numbers) and min(numbers) > 0 and max(numbers) / min(numbers) >= DECADE
 
 
 def _order(key: str) -> tuple[int, int, str]:

@@ -8,14 +8,13 @@ from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeVar
 
-from glassbox.compare.factor import shown, value_of
+from glassbox.compare.factor import shown, spans_decades, value_of
 from glassbox.compare.leaderboard import Leaderboard
 from glassbox.compare.run import Run
 from glassbox.compare.statistic import seeds_needed
 
 CONFIGS = 8  # from so many on, shares of variance are worth a look
 LEVELS = 16  # a number with more values was drawn from a range, and is used as a number
-DECADE = 10.0  # a range that spans so much is looked at on a log scale
 JOIN = " × "
 SEED = 0  # of the random forest
 FEWEST, MOST, ENOUGH = 16, 64, 12_800  # trees of a forest, and trees × runs: with many runs, few trees say the same
@@ -176,7 +175,7 @@ def _column(runs: Sequence[Run], keys: Sequence[str]) -> tuple[list[float], floa
     numbers = [value[0] for value in values if isinstance(value[0], int | float)]
     if len(keys) == 1 and len(levels) > LEVELS and len(numbers) == len(values):
         low, high = min(numbers), max(numbers)
-        if low > 0 and high / low >= DECADE:
+        if spans_decades(numbers):
             return [math.log(number) for number in numbers], math.log(low), math.log(high)
         return [float(number) for number in numbers], float(low), float(high)
     place = {level: float(number) for number, level in enumerate(levels)}

@@ -1,5 +1,6 @@
 """The runs that are compared, read from their records."""
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -78,6 +79,35 @@ class Runs:
     def finished(self) -> list[Run]:
         """Those that ended with a result that counts."""
         return [run for run in self.runs if run.status == "finished"]
+
+    @property
+    def repeats(self) -> str:
+        """What is to be said of those that repeat another; empty if none does."""
+        if not self.repeated:
+            return ""
+        return f"{self.repeated} runs repeat another of the same config and seed; the newest counts"
+
+
+def counts(runs: Iterable[Run]) -> str:
+    """Return how many runs have which status, in words.
+
+    Example:
+        >>> counts([Run(Path("a"), {}, "failed"), Run(Path("b"), {}, "finished")])
+        '1 finished, 1 failed'
+    """
+    counted = Counter(run.status for run in runs)
+    return ", ".join(f"{counted[status]} {status}" for status in reversed(RANKS) if counted[status])
+
+
+def mixed_data(runs: Iterable[Run]) -> str:
+    """Return what is to be said of runs on different data; empty if there is one.
+
+    Example:
+        >>> mixed_data([Run(Path("a"), {"config": {"data": name}}, "finished") for name in ("xor", "moons")])
+        'data differs (moons, xor): values of different data do not compare'
+    """
+    names = sorted({str(run.config.get("data")) for run in runs})
+    return f"data differs ({', '.join(names)}): values of different data do not compare" if len(names) > 1 else ""
 
 
 def read(studies: Iterable[Path]) -> Runs:

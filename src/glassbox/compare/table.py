@@ -26,28 +26,40 @@ def leaderboard_table(board: Leaderboard, top: int = TOP) -> RenderableType:
         top: How many configs are shown; 0 shows all.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("", justify="right", style="dim")
-    for key in board.keys:
-        table.add_column(escape(key))
-    table.add_column(board.metric, justify="right")
-    table.add_column("n", justify="right")
-    table.add_column("against the best")
-    table.add_column(board.test_metric, justify="right")
-    table.add_column("time", justify="right")
-    table.add_column("without a value")
+    numeric = [True, *[False] * len(board.keys), True, True, False, True, True, False]
+    for head, right in zip(heads(board), numeric, strict=True):
+        table.add_column(escape(head), justify="right" if right else "left", style="" if head else "dim")
     shown_groups = [*board.groups] if top == 0 else [*board.groups][:top]
     for place, group in enumerate(shown_groups, start=1):
-        table.add_row(
-            str(place) if group.metric.n else "",
-            *(escape(shown(value)) for value in group.values),
-            interval(group.metric),
-            str(group.metric.n),
-            verdict(group, best=place == 1),
-            interval(group.test),
-            duration(group.seconds.mean),
-            _lost(group),
-        )
+        table.add_row(*map(escape, cells(group, place)), _lost(group))
     return Lines(table, *map(Text, notes(board, len(shown_groups))))
+
+
+def heads(board: Leaderboard) -> list[str]:
+    """Return the heads of a leaderboard's columns.
+
+    Args:
+        board: The leaderboard.
+    """
+    return ["", *board.keys, board.metric, "n", "against the best", board.test_metric, "time", "without a value"]
+
+
+def cells(group: Group, place: int) -> list[str]:
+    """Return the cells of a config below those heads, but for the last, its runs without a value.
+
+    Args:
+        group: The config.
+        place: Its place, from 1.
+    """
+    return [
+        str(place) if group.metric.n else "",
+        *map(shown, group.values),
+        interval(group.metric),
+        str(group.metric.n),
+        verdict(group, best=place == 1),
+        interval(group.test),
+        duration(group.seconds.mean),
+    ]
 
 
 def notes(board: Leaderboard, count: int) -> list[str]:

@@ -3,8 +3,8 @@
 import argparse
 import sys
 import time
-from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console, Group, RenderableType
@@ -16,16 +16,17 @@ from glassbox.compare.export import to_csv, to_json
 from glassbox.compare.filter import select
 from glassbox.compare.importance import lines, matters
 from glassbox.compare.leaderboard import Leaderboard, leaderboard
-from glassbox.compare.run import RANKS, Run, Runs, read
+from glassbox.compare.run import Run, Runs, counts, mixed_data, read
 from glassbox.compare.table import TOP, difference_table, leaderboard_table, metrics_table
 from glassbox.config.place import outputs
-from glassbox.config.study import border, sweeps_of
+from glassbox.config.study import border, study_folders, sweeps_of
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, did_you_mean
 from glassbox.sweep.study import Study
 from glassbox.tracking.name import shown_path
 from glassbox.tracking.record import Record, status_of, write_atomic
 
+HERE = "."  # --report without a file
 REFRESH = 2.0  # seconds between two looks of --watch
 WIDE = 200  # columns where nobody looks
 
@@ -55,14 +56,15 @@ def compare(args: argparse.Namespace) -> int:
         first, second = (_run(word) for word in args.diff)
         console.print(difference_table([first.name, second.name], difference(first, second)))
         return 0
-    studies = [_study(name, begun=args.watch) for name in args.studies] or [_latest()]
+    studies = study_folders(args.studies, begun=args.watch)
     if args.watch:
         return _watch(console, studies, args)
     runs = _warned(read(studies))
     board = _board(studies, runs.runs, args)
-    if args.csv or args.json:
+    if args.csv or args.json or args.report or args.png:
         for place, text in ((args.csv, to_csv), (args.json, to_json)):
             _write(place, text(board)) if place else None
+        _draw(studies, runs, board, args)
         return 0
     console.print(_page(studies, runs.runs, board, args))
     console.print()
@@ -71,14 +73,34 @@ def compare(args: argparse.Namespace) -> int:
     return 0
 
 
+def _draw(studies: Sequence[Path], runs: Runs, board: Leaderboard, args: argparse.Namespace) -> None:
+    """Write the report and the pictures that are asked for, and say where they are."""
+    if not (args.report or args.png):
+        return
+    from glassbox.compare.picture import write_pictures  # pandas and matplotlib take a second
+    from glassbox.compare.report import FILE
+    from glassbox.config.report import report
+
+    found = matters(board)
+    if args.report:
+        if args.report == HERE and len(studies) > 1:
+            raise BadInput("--report: of several studies, name the file: --report FILE")
+        path = studies[0] / FILE if args.report == HERE else Path(args.report)
+        with _writing(path):
+            report(path, studies, runs, board, found)
+        print(shown_path(path))
+    if args.png:
+        with _writing(Path(args.png)):
+            for path in write_pictures(Path(args.png), board, shares=found):
+                print(shown_path(path))
+
+
 def _page(studies: Sequence[Path], runs: Sequence[Run], board: Leaderboard, args: argparse.Namespace) -> RenderableType:
     """Return what the terminal shows of studies."""
-    counted = Counter(run.status for run in runs)
-    counts = ", ".join(f"{counted[status]} {status}" for status in reversed(RANKS) if counted[status])
     lines = [Text.assemble((f"{'study' if i == 0 else '':<10}", "bold"), str(p.name)) for i, p in enumerate(studies)]
     sweeps = sweeps_of(studies)
     about = [("question", str(text)) for text in dict.fromkeys(sweep.get("question") for sweep in sweeps) if text]
-    about += [("runs", counts), *(("border", sentence) for sentence in border(board, sweeps))]
+    about += [("runs", counts(runs)), *(("border", sentence) for sentence in border(board, sweeps))]
     lines += [Text.assemble((f"{name:<10}", "bold"), words) for name, words in about]
     return Group(*lines, Text(), leaderboard_table(board, args.top))
 
@@ -114,41 +136,11 @@ def _warned(runs: Runs) -> Runs:
         print(f"Warning: {words}; it is left out", file=sys.stderr)
     if len(runs.unread) > 1:
         print(f"Warning: {len(runs.unread)} records are left out", file=sys.stderr)
-    if runs.repeated:
-        print(f"{runs.repeated} runs repeat another of the same config and seed; the newest counts", file=sys.stderr)
-    data = {run.config.get("data") for run in runs.runs}
-    if len(data) > 1:
-        names = ", ".join(sorted(map(str, data)))
-        print(f"Warning: data differs ({names}): values of different data do not compare", file=sys.stderr)
+    if runs.repeats:
+        print(runs.repeats, file=sys.stderr)
+    if mixed := mixed_data(runs.runs):
+        print(f"Warning: {mixed}", file=sys.stderr)
     return runs
-
-
-def _study(word: str, *, begun: bool) -> Path:
-    """Return the folder of a study, from its name or its path; of one that has just begun, too, if asked for."""
-    for folder in (outputs() / word, Path(word)):
-        if any(folder.glob("*/run.json")) or (begun and Study(folder).held()):
-            return folder.absolute()
-    folder = outputs() / word
-    if folder.is_dir():
-        raise BadInput(f"{shown_path(folder)}: no run there yet")
-    names = _studies()
-    there = f" (there are {', '.join(names)})" if names else f"; {shown_path(outputs())} has none yet"
-    raise BadInput(f"No study '{word}'{did_you_mean(word, names) or there}")
-
-
-def _studies() -> list[str]:
-    """Return the names of the studies that have runs, the one that changed last first."""
-    folders = {path.parents[1] for path in outputs().glob("*/*/run.json")}
-    return [folder.name for folder in sorted(folders, key=lambda folder: -folder.stat().st_mtime)]
-
-
-def _latest() -> Path:
-    names = _studies()
-    if not names:
-        raise BadInput(f"{shown_path(outputs())} has no study yet: scripts/train.py makes one")
-    if len(names) > 1:
-        print(f"The study that changed last; there are also {', '.join(names[1:])}", file=sys.stderr)
-    return outputs() / names[0]
 
 
 def _run(word: str) -> Run:
@@ -165,10 +157,16 @@ def _write(place: str, text: str) -> None:
     if place == "-":
         sys.stdout.write(text)
         return
-    try:
+    with _writing(Path(place)):
         write_atomic(Path(place), text)
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[None]:
+    try:
+        yield
     except OSError as error:
-        raise BadInput(f"Cannot write {place}: {error.strerror}") from error
+        raise BadInput(f"Cannot write {path}: {error.strerror}") from error
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -190,6 +188,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--csv", metavar="FILE", help="write the leaderboard as CSV; - is the terminal")
     parser.add_argument("--json", metavar="FILE", help="write the leaderboard as JSON; - is the terminal")
+    parser.add_argument(
+        "--report", nargs="?", const=HERE, metavar="FILE", help="write the report; default: report.html in the study"
+    )
+    parser.add_argument("--png", metavar="FOLDER", help="write the figures as PNG files, for papers")
     parser.add_argument("--diff", nargs=2, metavar="RUN", help="how two runs differ")
     parser.add_argument("--watch", action="store_true", help="refresh the leaderboard while a sweep runs")
     parser.add_argument("--help-metrics", action="store_true", help="what each metric means")

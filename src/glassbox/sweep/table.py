@@ -65,6 +65,24 @@ class Tally:
         return sorted(found, key=lambda run: sign * float((run.best or {})[monitor]))[:BEST]
 
 
+def print_plan(study: str, count: int, distinct: int, todo: int) -> None:
+    """Print what a sweep is going to do.
+
+    Args:
+        study: Its study.
+        count: How many jobs it has.
+        distinct: How many of them repeat no other.
+        todo: How many the study has no result of.
+
+    Example:
+        >>> print_plan("demo", 6, 5, 3)
+        demo: 6 jobs, 1 of them repeat another; 2 are there already; 3 to run
+    """
+    same = f", {count - distinct} of them repeat another" if distinct < count else ""
+    done = f"; {distinct - todo} are there already" if todo < distinct else ""
+    print(f"{study}: {count} jobs{same}{done}; {todo} to run", flush=True)
+
+
 def print_job(done: int, count: int, number: int, folder: Path, monitor: str) -> bool:
     """Print the line of a job that has ended.
 
