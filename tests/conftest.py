@@ -5,6 +5,7 @@ import os
 import random
 import re
 import shutil
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -16,8 +17,26 @@ import pytest
 for _library in ("OMP", "MKL", "OPENBLAS"):
     os.environ[f"{_library}_NUM_THREADS"] = "1"
 
+# A shell ignores Ctrl-C for what it runs in the background, and so would the commands that tests start and interrupt.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 # Settings of the person or the `make` that runs the tests, which no test may depend on.
 FOREIGN = ("WANDB_", "GLASSBOX_", "HYDRA_", "XDG_", "PL_", "SLURM_", "MAKE", "MFLAGS", "PYTHON", "NETRC")
+
+# Read when pytest starts: each test loses the variables that begin with GLASSBOX_.
+REQUIRED = os.environ.get("GLASSBOX_REQUIRE", "").split(",")
+
+
+@pytest.fixture(scope="session")
+def missing() -> Callable[[str, str], None]:
+    """Give a function that skips a test that needs a service; where GLASSBOX_REQUIRE names the service, it fails."""
+
+    def leave(service: str, reason: str) -> None:
+        if service in REQUIRED:
+            pytest.fail(f"GLASSBOX_REQUIRE names {service}: {reason}")
+        pytest.skip(reason)
+
+    return leave
 
 
 @pytest.fixture(scope="session")
@@ -77,7 +96,7 @@ def write_run(outputs: Path) -> Callable[..., Path]:
         fields: dict[str, Any] | None = None,
         **config: Any,
     ) -> Path:
-        words = "-".join(str(part) for part in config.values())
+        words = re.sub(r"[^\w.]+", "-", "-".join(str(part) for part in config.values()))
         folder = outputs / study / f"{len(list(outputs.glob('*/*')))}-{words}"
         record = Record.create(
             folder,
@@ -147,6 +166,23 @@ def train(outputs: Path) -> Callable[..., Path]:
         return made.parent
 
     return run
+
+
+@pytest.fixture
+def publish(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., int]]:
+    """Give a function that does what scripts/publish.py does, with W&B's client in a hurry."""
+    import wandb
+
+    from glassbox.config.publication import _parser
+    from glassbox.config.publication import publish as program
+    from glassbox.publish import upload
+
+    for what in ("FILE_STREAM", "FILE_TRANSFER", "GRAPHQL"):
+        for which in ("MIN", "MAX"):
+            monkeypatch.setenv(f"WANDB__{what}_RETRY_WAIT_{which}_SECONDS", "0.05")
+    monkeypatch.setattr(upload, "LOOKS", (0.0,))
+    yield lambda *words: program(_parser().parse_args(words))
+    wandb.teardown()
 
 
 def _random_state() -> Callable[[], None]:

@@ -51,6 +51,7 @@ def write_csv():
     frame.to_csv("my.csv", index=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", options("data", "model", "init", "loss", "optimizer", "scheduler", "callbacks"))
 def test_it_is_trained_and_lowers_its_loss(name, tmp_path):
     write_csv()

@@ -65,7 +65,7 @@ def test_its_commands_run(outputs, tmp_path):
     for command in COMMANDS:
         if command in MAKE:
             continue
-        for name in ("my.csv", "new.csv", "predicted.csv"):
+        for name in ("my.csv", "new.csv", "predicted.csv", "first.csv"):
             command = re.sub(rf"(?<![\w/]){re.escape(name)}", str(tmp_path / name), command)
         for study in re.findall(r"outputs/(\w+)/RUN", command):
             newest = max((outputs / study).iterdir(), key=lambda folder: folder.stat().st_mtime)

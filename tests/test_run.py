@@ -1,5 +1,6 @@
 """The main path as a user walks it: what a run leaves agrees with itself, with torch, and with scikit-learn."""
 
+import gc
 import json
 import math
 import subprocess
@@ -20,8 +21,10 @@ from glassbox.config.plain import resolved
 from glassbox.config.rerun import recorded_config
 from glassbox.errors import BadInput
 from glassbox.model import TinyNet
+from glassbox.process import collect_rarely
 from glassbox.tracking.identity import determining
-from glassbox.tracking.metrics_csv import read
+from glassbox.tracking.keys import at_best
+from glassbox.tracking.metrics_csv import MetricsCsv, read
 from glassbox.tracking.record import Record
 from glassbox.training.checkpoint import load
 
@@ -58,6 +61,11 @@ def test_a_run_agrees_with_itself_and_with_wandb(train, outputs):
     history = [item["history"]["item"] for item in records if item["type"] == "history"]
     assert [{key: value for key, value in row.items() if key[0] != "_"} for row in history] == rows
     assert next(item["exit"]["exit_code"] for item in records if item["type"] == "exit") == 0
+    summary = {}
+    for item in records:
+        summary |= item.get("summary", {}).get("update", {})
+    assert {key: summary[key] for key in record["test"]} == record["test"]
+    assert {key: value for key, value in summary.items() if key.startswith("best/")} == at_best(record["best"])
     run = next(item["run"] for item in records if item["type"] == "run")
     config = run["config"]["update"]
     assert config["run_folder"] == f"outputs/runs/{folder.name}"
@@ -128,6 +136,16 @@ def test_the_same_command_twice_gives_the_same_bits_and_the_same_identity(train)
     first, second, third = (Record.read(folder)["identity"] for folder in (one, two, other))
     assert first == second != third
     assert one != two
+
+
+def test_training_looks_for_garbage_as_usual(train, monkeypatch):
+    found, log = [], MetricsCsv.log
+    monkeypatch.setattr(MetricsCsv, "log", lambda *row: found.append(gc.get_threshold()) or log(*row))
+    usual = gc.get_threshold()
+    collect_rarely()
+    assert gc.get_threshold() != usual
+    train(*SHORT)
+    assert found == [usual] * 4
 
 
 @pytest.mark.parametrize(

@@ -20,6 +20,7 @@ LAYERS = (
     ("scripts", "hydra_plugins"),
     ("glassbox.bench",),  # measures the whole program
     ("glassbox.config",),
+    ("glassbox.publish",),  # has the numbers of compare
     ("glassbox.population",),  # has the results of training, and its metrics
     tuple(f"glassbox.{name}" for name in ("compare", "sweep", "explain", "training", "doctor")),
     ("glassbox.tracking",),
@@ -33,7 +34,8 @@ LEVEL = {entry: level for level, row in enumerate(LAYERS) for entry in row}
 
 # Each framework and the only places that import it.
 IMPORTERS = {
-    "wandb": ("glassbox.tracking", "glassbox.bench"),
+    "wandb": ("glassbox.tracking", "glassbox.publish", "glassbox.bench"),
+    "wandb_workspaces": ("glassbox.publish",),
     "matplotlib": ("glassbox.compare", "glassbox.drawing"),
     "plotly": ("glassbox.compare", "glassbox.drawing"),
     "optuna": ("glassbox.sweep", "glassbox.compare"),
@@ -272,7 +274,7 @@ PLANTED = [
     (
         "src/glassbox/config/x.py",
         "def f():\n    import wandb",
-        "imports wandb, which only glassbox.tracking, glassbox.bench may",
+        "imports wandb, which only glassbox.tracking, glassbox.publish, glassbox.bench may",
     ),
     (
         "src/glassbox/config/x.py",

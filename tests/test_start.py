@@ -48,6 +48,44 @@ def test_nothing_heavy_is_loaded(tmp_path, outputs, line, code, told):
     assert list(outputs.iterdir()) == []
 
 
+@pytest.mark.slow
+def test_a_sweep_loads_what_its_jobs_need_and_nothing_where_it_has_none_to_run(tmp_path, outputs):
+    (tmp_path / "sitecustomize.py").write_text(SPY)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "SPY": str(tmp_path / "loaded")}
+    command = [sys.executable, str(ROOT / "scripts" / "train.py"), "-m", "study=known", "seed=1,2", "data=moons"]
+    loaded = []
+    for words in (["max_epochs=1", "logger=csv"], ["max_epochs=1", "logger=csv"], ["max_epochs=1,2"]):
+        subprocess.run([*command, *words, "report=false"], env=environment, check=True, capture_output=True)
+        loaded.append({name.partition(".")[0] for name in (tmp_path / "loaded").read_text().split()})
+    assert [found & {"torch", "wandb"} for found in loaded] == [{"torch"}, set(), {"torch", "wandb"}]
+
+
+# The same for the searches for garbage: how many were made until the program ended, and how many after that.
+COUNTER = """
+import atexit, gc, os
+looks = []
+gc.callbacks.append(lambda phase, info: looks.append(phase))
+counts = lambda: f"{len(looks)} {gc.get_freeze_count()} {len(gc.get_objects())}"
+atexit.register(lambda: open(os.environ["SPY"], "w").write(counts()))
+"""
+
+
+@pytest.mark.slow
+def test_a_program_hardly_looks_for_garbage_while_it_imports_and_when_it_ends(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(COUNTER)
+    environment = os.environ | {"PYTHONPATH": str(tmp_path), "SPY": str(tmp_path / "counts")}
+    found = {}
+    for name, program in {
+        "plain": "import torch",
+        "ours": "from glassbox.config.terminal import exit_with; exit_with(lambda: bool(__import__('torch')) - 1)",
+    }.items():
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+        found[name] = [int(word) for word in (tmp_path / "counts").read_text().split()]
+    assert found["ours"][0] < found["plain"][0] / 5
+    assert found["ours"][1] > found["plain"][2] / 2, "what is frozen is not looked through"
+    assert found["ours"][2] < found["plain"][2] / 10
+
+
 @pytest.mark.parametrize("script", ["train.py", "evaluate.py", "explain.py", "bench.py"])
 def test_a_python_without_the_project_is_told_in_one_line(script):
     # Without site-packages python finds the standard library alone, as one without the environment does.

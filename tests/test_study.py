@@ -158,8 +158,7 @@ def survivors(outputs: Path) -> list[str]:
 IN_FLIGHT = {"launcher=basic": 1, "launcher=vectorized": 50}
 
 
-@pytest.mark.parametrize("launcher", IN_FLIGHT)
-@pytest.mark.parametrize("draw", range(10))
+@pytest.mark.parametrize(("draw", "launcher"), [*enumerate(5 * [*IN_FLIGHT])])
 def test_a_sweep_killed_at_a_random_moment_loses_nothing(sweep, outputs, uninterrupted, draw, launcher):
     whole, seconds = uninterrupted(launcher)
     moment = random.Random(draw).uniform(0, seconds)  # after the first job has begun

@@ -95,6 +95,7 @@ def test_a_multirun_makes_one_run_per_combination_in_one_study(train):
     assert not same(weights(first), weights(second))
 
 
+@pytest.mark.slow
 def test_a_multirun_without_a_study_gets_one_of_its_own(train):
     studies = [train("-m", *SMALL, "max_epochs=1")[0].parent.name for _ in range(2)]
     assert len(set(studies)) == 2
@@ -121,6 +122,7 @@ def test_a_rerun_repeats_a_run_in_a_new_folder(train):
     assert read(first / "metrics.csv") == read(second / "metrics.csv")
 
 
+@pytest.mark.slow
 def test_a_rerun_of_a_rerun(train):
     (first,) = train(*SMALL, "init=xavier")
     (second,) = train(f"rerun={first}")
@@ -130,6 +132,7 @@ def test_a_rerun_of_a_rerun(train):
     assert same(weights(first), weights(third))
 
 
+@pytest.mark.slow
 def test_a_rerun_keeps_to_the_recorded_config_whatever_conf_says_today(train, monkeypatch, tmp_path):
     import shutil
 

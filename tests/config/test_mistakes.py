@@ -94,6 +94,7 @@ VALUES = {
     "tags=a": "tags=a: must be a list of words",
     "notes=3": "notes=3: must be text or null",
     "pictures=3": "pictures=3: must be true, false or null",
+    "report=1": "report=1: must be true or false",
     "mode=mn": "mode=mn: must be min or max",
     "monitor=3": "monitor=3: must be a metric key such as val/loss",
     "monitor=val/accuracy": "monitor=val/accuracy is better when it is larger: add mode=max",

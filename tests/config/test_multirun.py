@@ -7,12 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from glassbox.config import job
+from glassbox.config import multirun as module
 from glassbox.config.entry import Train
+from glassbox.config.multirun import Multirun
+from glassbox.config.work import build_all
 from glassbox.errors import BadInput
 from glassbox.sweep import study as study_module
 from glassbox.sweep.study import Study
 from glassbox.tracking.metrics_csv import MetricsCsv, read
 from glassbox.tracking.record import Record
+from glassbox.training import trainer
 
 SMALL = ["data=moons", "data.samples=50", "batch_size=10", "max_epochs=2", "logger=csv"]
 FAULT = ["+callbacks.fault._target_=mine.fault.Fault", "+callbacks.fault.seed=${seed}"]
@@ -162,6 +167,17 @@ def test_without_putting_back_a_leak_changes_the_next_job(sweep, faults, monkeyp
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("where", ["prepare", "start_trackers", "place"])
+def test_a_signal_before_the_training_is_told(sweep, monkeypatch, where):
+    owner = trainer if where == "place" else job
+    monkeypatch.setattr(owner, where, lambda *_: signal.raise_signal(signal.SIGTERM))
+    monkeypatch.setattr(module, "build_all", lambda specs, executor: ())
+    _, (made,) = sweep("seed=0", "launcher=basic")
+    record = Record.read(made)
+    assert (record["status"], record["reason"], record["exit_code"]) == ("interrupted", "SIGTERM", 143)
+
+
+@pytest.mark.slow
 def test_another_question_needs_another_study(sweep, outputs):
     sweep("study=mine", "lr=0.1,0.2")
     with pytest.raises(BadInput) as caught:
@@ -281,6 +297,24 @@ def test_the_study_keeps_its_question_and_command(sweep, outputs):
 def test_the_report_says_when_the_best_is_on_the_border(sweep, capsys):
     sweep("lr=1e-3,1e-2,1e-1", "max_epochs=3")
     assert "border    lr=0.1 is the largest value searched: larger ones may be better" in capsys.readouterr().out
+
+
+def test_a_value_is_built_once_and_no_seed_of_its_own(sweep, monkeypatch):
+    built = []
+    monkeypatch.setattr(module, "build_all", lambda specs, executor: built.extend(specs) or build_all(specs, executor))
+    monkeypatch.setattr(Multirun, "run", lambda self, jobs: [])
+    sweep("lr=0.1,0.2", "seed=range(100)", "model.hidden=3,4")
+    values = {(spec.values["lr"], spec.values["model.hidden"]) for spec in built}
+    assert len(built) == len(values) == 3, "both rates, and the other width with one of them"
+
+
+def test_a_long_range_of_seeds_is_checked_at_its_ends(sweep, outputs):
+    with pytest.raises(BadInput) as caught:
+        sweep("seed=range(-2,100000)")
+    assert [line.partition(":")[0] for line in str(caught.value).splitlines()] == ["seed=-2"]
+    with pytest.raises(BadInput, match=f"seed={2**32 + 9}: "):
+        sweep(f"seed=range({2**32},{2**32 + 10})")
+    assert runs(outputs) == []
 
 
 def test_every_bad_value_is_named_before_any_job(sweep, outputs):

@@ -165,6 +165,7 @@ def test_a_study_is_of_a_grid_or_of_a_search(search, kind, other):
     assert str(caught.value) == f"study=mine: {told}"
 
 
+@pytest.mark.slow
 def test_a_search_is_a_study(search, outputs, capsys):
     code, made = search(LR, "hydra.sweeper.n_trials=3", "hydra.sweeper.question='Which rate?'")
     assert (code, len(made)) == (0, 3)

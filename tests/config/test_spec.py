@@ -9,9 +9,9 @@ from hydra.types import RunMode
 from omegaconf import OmegaConf, open_dict
 
 from glassbox.config.place import CONF
-from glassbox.config.plain import _yaml, dump
+from glassbox.config.plain import _yaml, both, dump
 from glassbox.config.resolvers import register_resolvers
-from glassbox.config.spec import Composer, hydra_config, live, plain, task_config
+from glassbox.config.spec import Composer, configs, hydra_config, live, plain, task_config
 
 JOBS = [
     [],
@@ -35,6 +35,10 @@ JOBS = [
     ["callbacks={}"],
     ["data.split.0=0.7"],
     ["optimizer.weight_decay=${lr}", "lr=0.3"],
+    ["optimizer.lr=0.7", "scheduler=one_cycle", "lr=0.3"],
+    ["optimizer.lr=0.7", "scheduler=one_cycle", "scheduler.max_lr=${optimizer.lr}"],
+    ["notes=${oc.env:HOME}"],
+    ["notes='at ${lr}'", "lr=0.3"],
 ]
 
 
@@ -50,7 +54,8 @@ def master(loader):
     return loader.load_configuration("train", ["study=mine"], run_mode=RunMode.MULTIRUN)
 
 
-@pytest.mark.parametrize("order", [1, pytest.param(-1, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("order", [1, -1])
 def test_a_job_is_what_hydra_composes(loader, master, order):
     setup_globals()
     composer = Composer(loader, master)
@@ -66,6 +71,7 @@ def test_a_job_is_what_hydra_composes(loader, master, order):
             assert OmegaConf.to_yaml(fast) == OmegaConf.to_yaml(slow), overrides
             assert HydraConfig.get().job.num == number
             assert plain(spec) == OmegaConf.to_container(slow, resolve=False)
+            assert repr(configs(spec)) == repr(both(task_config(slow))), overrides
             task = task_config(fast)
             assert found.task == task
             assert "hydra" not in task

@@ -13,7 +13,8 @@ from glassbox.config.compose import composed, task_values
 from glassbox.config.job import execute, open_record, prepare
 from glassbox.config.place import CONF, ROOT
 from glassbox.population.checkpoint import optimizer_state
-from glassbox.population.member import Cohort, Member, Setting, varied
+from glassbox.population.member import Cohort, Member, varied
+from glassbox.population.setting import Setting
 from glassbox.population.train import Program
 from glassbox.training.boundary import grid
 from glassbox.training.checkpoint import load

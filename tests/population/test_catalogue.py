@@ -16,7 +16,9 @@ EPOCHS = 100
 BASE = ("data=breast_cancer", "data.split=[0.1,0.1,0.8]", "batch_size=20", f"max_epochs={EPOCHS}")
 RATES = (3e-1, 1e-1, 3e-2, 1e-2, 3e-3, 1e-3)
 KINDS = [
-    (o, s) for o in sorted((CONF / "optimizer").glob("*.yaml")) for s in sorted((CONF / "scheduler").glob("*.yaml"))
+    (optimizer.stem, scheduler.stem)
+    for optimizer in sorted((CONF / "optimizer").glob("*.yaml"))
+    for scheduler in sorted((CONF / "scheduler").glob("*.yaml"))
 ]
 INITS = [path.stem for path in sorted((CONF / "init").glob("*.yaml"))]
 
@@ -57,7 +59,7 @@ def moved(job):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "scheduler"), [(o.stem, s.stem) for o, s in KINDS])
+@pytest.mark.parametrize(("optimizer", "scheduler"), KINDS)
 def test_in_float64_it_is_the_run_alone_whoever_else_is_there(lab, optimizer, scheduler):
     jobs = list(jobs_of(lab, optimizer, scheduler, "64-true"))
     reason = refusal(lab.cohort(jobs[0]), lab.member(jobs[0]), jobs[0].datamodule)
@@ -74,16 +76,18 @@ def test_in_float64_it_is_the_run_alone_whoever_else_is_there(lab, optimizer, sc
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(("optimizer", "scheduler"), [(o.stem, s.stem) for o, s in KINDS])
+@pytest.mark.parametrize(("optimizer", "scheduler"), KINDS)
 def test_in_float32_it_is_the_run_alone_as_far_as_that_is_itself(lab, optimizer, scheduler):
     jobs = list(jobs_of(lab, optimizer, scheduler, "32-true"))
     if refusal(lab.cohort(jobs[0]), lab.member(jobs[0]), jobs[0].datamodule) is not None:
         pytest.skip("runs one by one")
     members, places = filled(lab, jobs)
     trained = lab.together(jobs, members)
-    for job, place in zip(jobs, places, strict=True):
-        alone, member = lab.alone(job), trained[place]
-        difference = lab.distance(alone, member)
-        if difference > 1e-3:
-            control = lab.distance(alone, lab.alone(moved(job)))
-            assert control > difference / 2, f"{difference:.1e} alone, but {control:.1e} when moved by one ulp"
+    # A Latin square: each optimizer and each scheduler meets every initialiser once; above it is all of them.
+    row, column = divmod(KINDS.index((optimizer, scheduler)), len({scheduler for _, scheduler in KINDS}))
+    chosen = (row + column) % len(jobs)
+    job, member, alone = jobs[chosen], trained[places[chosen]], lab.alone(jobs[chosen])
+    difference = lab.distance(alone, member)
+    if difference > 1e-3:
+        control = lab.distance(alone, lab.alone(moved(job)))
+        assert control > difference / 2, f"{difference:.1e} alone, but {control:.1e} when moved by one ulp"

@@ -86,8 +86,8 @@ def test_members_are_as_alone(name: str, loss: nn.Module) -> None:
     theta = chain.place(torch.randn(sum(p.numel() for p in net.parameters()), K, dtype=torch.float64))
     x, y = data(loss)
     order = torch.stack([torch.randperm(N) for _ in range(K)], dim=1)
-    for rows in order.split(B):  # the last has 5 rows
-        output, value, grad = chain.gradient(theta, chain.batch(x, y, rows))
+    for rows, batch in zip(order.split(B), chain.batches(x, y, order, B), strict=True):  # the last has 5 rows
+        output, value, grad = chain.gradient(theta, batch)
         for k in range(K):
             expected = alone(net, loss, theta[:, k], x[rows[:, k]], y[rows[:, k]])
             torch.testing.assert_close((output[..., k], value[k], grad[:, k]), expected, rtol=RTOL, atol=1e-15)
@@ -104,7 +104,7 @@ def test_a_member_that_diverges_changes_no_other_bit() -> None:
     sick = theta.clone()
     sick[:, 1], sick[:, 3] = torch.nan, torch.inf
     x, y = (part.float() for part in data(nn.BCEWithLogitsLoss()))
-    batch = chain.batch(x, y, torch.randint(N, (B, K)))
+    (batch,) = chain.batches(x, y, torch.randint(N, (B, K)), B)
     for healthy, other in zip(chain.gradient(theta, batch), chain.gradient(sick, batch), strict=True):
         assert torch.equal(healthy[..., ::2], other[..., ::2])
         assert not other[..., 1::2].isfinite().any()

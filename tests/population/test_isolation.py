@@ -5,8 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from glassbox.population.member import Setting
-from glassbox.population.setting import has_compiler
+from glassbox.population.setting import Setting, has_compiler
 from glassbox.population.train import Program
 
 WIDTH = 64

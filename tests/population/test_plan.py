@@ -3,8 +3,8 @@
 import pytest
 
 from glassbox.errors import BadInput
-from glassbox.population.member import Setting
 from glassbox.population.plan import Plan
+from glassbox.population.setting import Setting
 
 
 def never() -> Setting:

@@ -12,8 +12,6 @@ from pathlib import Path
 
 import pytest
 
-# Read when pytest starts: each test loses the variables that begin with GLASSBOX_.
-REQUIRED = os.environ.get("GLASSBOX_REQUIRE", "").split(",")
 PATIENCE = 60.0
 
 SLURM_CONF = """
@@ -45,16 +43,9 @@ SlurmdLogFile={folder}/slurmd.log
 NodeName={host} NodeAddr=127.0.0.1 CPUs={cpus} State=UNKNOWN
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=20
+PartitionName=main Nodes={host} Default=YES MaxTime=INFINITE State=UP PriorityTier=1 GraceTime=60
 PartitionName=urgent Nodes={host} MaxTime=INFINITE State=UP PriorityTier=2
 """
-
-
-def missing(service: str, reason: str) -> None:
-    """Skip a test that needs a service; where GLASSBOX_REQUIRE names the service, fail."""
-    if service in REQUIRED:
-        pytest.fail(f"GLASSBOX_REQUIRE names {service}: {reason}")
-    pytest.skip(reason)
 
 
 def until(ready: Callable[[], bool], what: str) -> None:
@@ -74,7 +65,7 @@ def free_ports(count: int) -> list[int]:
 
 
 @pytest.fixture(scope="session")
-def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def slurm_conf(missing: Callable[[str, str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """The slurm.conf of a running cluster of this one machine."""
     programs = ("munged", "slurmctld", "slurmd", "sbatch", "squeue", "scontrol")
     path = os.environ["PATH"] + ":/usr/sbin:/sbin"
@@ -114,20 +105,20 @@ def slurm_conf(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
                 until((folder / "munge.socket").exists, "munged does not listen")
         until(lambda: _state(environment) == "idle", f"the Slurm node is not idle, see {folder}")
         yield conf
-        subprocess.run(["scancel", "--full", "--user=root"], env=environment, check=False)
-        until(lambda: _queue(environment) == "", "jobs are left in the queue")
 
 
 @pytest.fixture
-def slurm(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A test's way to the cluster."""
+def slurm(slurm_conf: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A test's way to the cluster, on which it leaves no jobs for the next."""
     monkeypatch.setenv("SLURM_CONF", str(slurm_conf))
     monkeypatch.setenv("PATH", f"{os.environ['PATH']}:/usr/sbin:/sbin")
-    return slurm_conf
+    yield slurm_conf
+    subprocess.run(["scancel", "--full", "--user=root"], check=True)
+    until(lambda: subprocess.run(["squeue", "-h"], capture_output=True, check=True).stdout == b"", "jobs are left")
 
 
 @pytest.fixture(scope="session")
-def ray_address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def ray_address(missing: Callable[[str, str], None], tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The address of a running Ray cluster of this one machine."""
     ray = Path(sys.executable).with_name("ray")
     if not ray.exists():
@@ -181,7 +172,3 @@ def _end(process: subprocess.Popen) -> None:
 def _state(environment: dict[str, str]) -> str:
     done = subprocess.run(["sinfo", "-h", "-o", "%T"], env=environment, capture_output=True, text=True, check=False)
     return done.stdout.strip()
-
-
-def _queue(environment: dict[str, str]) -> str:
-    return subprocess.run(["squeue", "-h"], env=environment, capture_output=True, text=True, check=False).stdout.strip()

@@ -3,6 +3,7 @@
 import contextlib
 import faulthandler
 import fcntl
+import gc
 import multiprocessing
 import os
 import select
@@ -17,8 +18,9 @@ from typing import Any
 
 import pytest
 
+from glassbox.process import RARELY, collect_as_usual
 from glassbox.sweep import worker as module
-from glassbox.sweep.executor import Executor, Lost
+from glassbox.sweep.executor import Executor, Lost, attempt
 from glassbox.sweep.worker import Worker
 
 # Newer Pythons warn of a fork beside threads, and pytest-xdist has some.
@@ -162,6 +164,14 @@ def test_trouble_in_a_job_is_told_and_the_process_goes_on(
     assert isinstance(lost, Lost)
     assert lost.reason.startswith(reason)
     assert before == after
+
+
+def test_each_job_collects_rarely_until_it_trains(worker: Worker) -> None:
+    before = gc.get_threshold()
+    thresholds = answers(worker, gc.get_threshold, collect_as_usual, gc.get_threshold)
+    assert thresholds[0] == thresholds[2] == (RARELY, *before[1:])
+    attempt(lambda _: gc.set_threshold(1, 2, 3), None)
+    assert gc.get_threshold() == before
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])

@@ -50,9 +50,9 @@ def runs(outputs: Path, study: str = "*") -> list[Path]:
     return sorted(folders, key=lambda folder: (Record.read(folder)["number"] or 0, folder))
 
 
-def together(outputs: Path, *argv: str, devices: int = 2, root: Path = ROOT) -> Path:
-    """Return the folder of a run in several processes."""
-    told = finish(start(*argv, *DDP, f"trainer.devices={devices}", "study=together", root=root))
+def together(outputs: Path, *argv: str, root: Path = ROOT) -> Path:
+    """Return the folder of a run in two processes, by the command line."""
+    told = finish(start(*argv, *DDP, "trainer.devices=2", "study=together", root=root))
     assert told[1] == ""
     (folder,) = runs(outputs, "together")
     return folder
@@ -102,7 +102,7 @@ CASES = {
 @pytest.mark.parametrize("case", CASES)
 def test_it_is_the_run_of_one_process(train, outputs, case):
     devices, argv = CASES[case][0], [DOUBLE, "logger=csv", *CASES[case][1].split()]
-    several = together(outputs, *argv, devices=devices)
+    several = train(*argv, *DDP, f"trainer.devices={devices}")
     check_same(train(*argv), several, rel=1e-9)
     if "callbacks=early_stopping" in argv:
         rows = read(several / "metrics.csv")

@@ -123,6 +123,7 @@ def _seconds(outputs: Path, *words: str, seeds: int = 8) -> float:
         str(ROOT / "scripts" / "train.py"),
         "-m",
         "study=who-wins",
+        "report=false",
         *words,
         f"seed=range({seeds})",
     ]

@@ -10,7 +10,7 @@ from glassbox.config.schema import show
 
 # What a member of a population may have of its own, besides the numbers of its optimizer and scheduler.
 # And what is about the sweep: a study that goes on with other switches has the same cohorts.
-OWN = ("lr", "seed", "init", "tags", "notes", "launcher", "fail_fast", "force", "retry_diverged")
+OWN = ("lr", "seed", "init", "tags", "notes", "launcher", "fail_fast", "force", "retry_diverged", "report")
 # Keys of `trainer` → the values under which a population computes what a run alone does. All others it must not have.
 TRAINER: dict[str, tuple[Any, ...] | None] = {
     "_target_": ("lightning.pytorch.Trainer",),

@@ -1,7 +1,7 @@
 """Compose a config as Hydra's main will, but first: so that a mistake is told before any folder exists."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import MissingMandatoryValue, OmegaConfBaseException
 
 from glassbox.config.grid import Grid, parse
-from glassbox.config.plain import resolved
+from glassbox.config.plain import leaves, resolved
+from glassbox.config.resolvers import SWEEP_DIR, SWEEP_SUBDIR
 from glassbox.config.schema import DIALS, GROUPS
 from glassbox.config.spec import Composer, live
 from glassbox.errors import BadInput, did_you_mean
@@ -26,9 +27,9 @@ LOGGING_CLASS = re.compile(r"(logging(\.handlers)?|colorlog|rich\.logging)\.[A-Z
 HYDRA_TARGETS = ("hydra._internal.core_plugins.", "hydra.experimental.callbacks.", "hydra_plugins.")
 # Where a run lives.
 OURS = {
-    "run.dir": "${glassbox.outputs:}/${study}/${glassbox.run_name:${hydra.overrides.task}}",
-    "sweep.dir": "${glassbox.outputs:}/${study}",
-    "sweep.subdir": "${glassbox.run_name:${hydra.overrides.task}}",
+    "run.dir": f"{SWEEP_DIR}/{SWEEP_SUBDIR}",
+    "sweep.dir": SWEEP_DIR,
+    "sweep.subdir": SWEEP_SUBDIR,
 }
 
 
@@ -148,7 +149,7 @@ def check_hydra(cfg: DictConfig) -> None:
     Raises:
         BadInput: The node names code outside the trusted packages, or moves the run folder.
     """
-    for where, value in _leaves(OmegaConf.to_container(cfg.hydra, resolve=False), "hydra"):
+    for where, value in leaves(OmegaConf.to_container(cfg.hydra, resolve=False), "hydra"):
         last = where.rpartition(".")[2]
         in_logging = where.startswith(("hydra.job_logging.", "hydra.hydra_logging."))
         if last == "_target_" and not str(value).startswith(HYDRA_TARGETS):
@@ -220,14 +221,3 @@ def _diagnose(conf: Path, name: str, overrides: list[Override]) -> None:
 def _one_line(text: str) -> str:
     """Write a message of Hydra or OmegaConf in one line, without what only their developers need."""
     return " ".join(re.sub(r"full_key: .*|object_type=.*|Config search path:(.|\n)*", "", text).split())
-
-
-def _leaves(node: Any, where: str) -> Iterable[tuple[str, Any]]:
-    if isinstance(node, dict):
-        for key, value in node.items():
-            yield from _leaves(value, f"{where}.{key}")
-    elif isinstance(node, list):
-        for position, value in enumerate(node):
-            yield from _leaves(value, f"{where}.{position}")
-    else:
-        yield where, node

@@ -30,7 +30,7 @@ from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.executor import SIGNALS
 from glassbox.tracking.identity import identity
 from glassbox.tracking.name import study_name
-from glassbox.tracking.wandb_run import under_agent
+from glassbox.tracking.wandb_run import preload, under_agent
 
 OURS = "hydra_plugins.glassbox.launcher.GlassboxLauncher"
 
@@ -112,8 +112,8 @@ class Train:
         """
         from glassbox.config.job import data_digest, execute, open_record, prepare
 
-        values, config = resolved(cfg), writable(cfg)
-        folder = Path(HydraConfig.get().runtime.output_dir)
+        values, config, hydra = resolved(cfg), writable(cfg), HydraConfig.get()
+        folder = Path(hydra.runtime.output_dir)
         record = open_record(
             values,
             config,
@@ -121,20 +121,21 @@ class Train:
             folder,
             command=self.command,
             launcher=launcher_name(values["launcher"]),
-            number=HydraConfig.get().job.num,
+            number=hydra.job.num,
             **_from_hydra(),
         )
         try:
             job = prepare(values, config)
+            outcome = execute(job, record, pruning_of(hydra.sweeper, values, hydra.job.num))
         except (Exception, SystemExit) as error:
+            if record.fields["status"] != "running":  # the training has told
+                raise
             if isinstance(error, SystemExit) and error.code in SIGNALS:
                 record.finish("interrupted", reason=SIGNALS[error.code], exit_code=error.code)
                 raise
             reason = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else told(error)
             record.finish("failed", reason=reason, exit_code=1)
             raise
-        hydra = HydraConfig.get()
-        outcome = execute(job, record, pruning_of(hydra.sweeper, values, hydra.job.num))
         if outcome.status == "interrupted":
             raise SystemExit(outcome.exit_code)
         if outcome.status == "failed":
@@ -158,6 +159,7 @@ class Train:
         check(values)  # `prepare` checks the same, but only after torch has been imported
         check_targets(values)
         check_writable()
+        preload(values["logger"])
         from glassbox.config.job import prepare
 
         self.job = prepare(values, writable(cfg))
@@ -193,7 +195,7 @@ class Train:
             raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if cfg.study == "runs" and "study" not in keys(self.overrides):
             self.overrides.append(f"study={study_name()}")
-        check_jobs(CONF, "train", ends_of(grid) if search else grid, look, extra=self.args.config_dir)
+        check_jobs(CONF, "train", ends_of(grid, None if search else "seed"), look, extra=self.args.config_dir)
         if search:
             check_search(cfg.hydra.sweeper, cfg, grid)
         check_writable()

@@ -10,7 +10,8 @@ from glassbox.config.build import build, check_targets, find
 from glassbox.config.part import build_datamodule, build_module, build_trainer, check_sharing
 from glassbox.config.plain import to_yaml
 from glassbox.config.schema import check, check_monitors
-from glassbox.tracking.identity import identity, stated
+from glassbox.process import collect_as_usual
+from glassbox.tracking.identity import identity, stated, with_choice
 
 if TYPE_CHECKING:
     from glassbox.tracking.record import Record
@@ -159,9 +160,10 @@ def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | No
     from glassbox.training.run import run
     from glassbox.training.trainer import place, seed_all
 
+    collect_as_usual()
     record.update(device=str(job.trainer.strategy.root_device))
     try:
-        trackers = start_trackers(job.values, job.config, record.folder)
+        trackers = start_trackers(job.values, with_choice(job.config, record.fields["config"]), record.folder)
         job.trainer.logger.attach(getattr(trackers[-1], "experiment", None) if trackers else None)  # type: ignore[union-attr]
     except Exception as error:
         record.finish("failed", reason=" ".join(str(error).split()), exit_code=getattr(error, "exit_code", 1))

@@ -15,11 +15,12 @@ from glassbox.config.execution import launcher_name
 from glassbox.config.job import draws, open_record, start_trackers
 from glassbox.config.part import build_datamodule, build_net, build_updates, hparams
 from glassbox.config.place import ROOT
-from glassbox.config.plain import both, resolved
 from glassbox.config.resolvers import register_resolvers
-from glassbox.config.spec import Spec, live, plain
+from glassbox.config.spec import Spec, configs, plain
 from glassbox.config.work import Done
 from glassbox.errors import GlassboxError, told
+from glassbox.process import collect_as_usual
+from glassbox.tracking.identity import with_choice
 from glassbox.tracking.record import Record, now
 
 if TYPE_CHECKING:
@@ -92,11 +93,10 @@ def open_records(opening: Opening) -> list[Configs]:
         The config of each, to compute with and to write down.
     """
     register_resolvers()
-    configs: list[Configs] = []
+    found: list[Configs] = []
     for spec in opening.specs:
-        with live(spec, read_only=True) as found:
-            values, config = both(found.task)
-        configs.append((values, config))
+        values, config = configs(spec)
+        found.append((values, config))
         open_record(
             values,
             config,
@@ -112,7 +112,7 @@ def open_records(opening: Opening) -> list[Configs]:
             batched=True,
             pid=os.getppid(),  # this process outlives no sweep, and is not the one that trains
         )
-    return configs
+    return found
 
 
 def survey(spec: Spec) -> "Survey | str":
@@ -130,8 +130,7 @@ def survey(spec: Spec) -> "Survey | str":
 
     register_resolvers()
     try:
-        with live(spec, read_only=True) as found:
-            values = resolved(found.task)
+        values, _ = configs(spec)
         cohort, datamodule = build_cohort(values)
         member = build_member(values, datamodule)
     except GlassboxError as error:
@@ -154,6 +153,7 @@ def train(members: Members) -> "list[Finished | str]":
     """
     from glassbox.population.progress import done
 
+    collect_as_usual()
     register_resolvers()
     program, datamodule = _program(members.chunk, members.values[0])
     built: dict[int, Member] = {}
@@ -329,7 +329,7 @@ def _write_run(
     outcome, trackers = Outcome("failed", 1), []
     try:
         cohort, datamodule = _cohort(values)
-        trackers = start_trackers(values, config, folder, began)
+        trackers = start_trackers(values, with_choice(config, record.fields["config"]), folder, began)
         outcome = write_run(
             record.folder,
             finished.trained,

@@ -2,7 +2,7 @@
 
 import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,15 +13,14 @@ from omegaconf import DictConfig
 from glassbox.config.execution import launcher_name
 from glassbox.config.job import data_digest, open_record
 from glassbox.config.place import ROOT, outputs
-from glassbox.config.plain import resolved, writable
 from glassbox.config.schema import show
-from glassbox.config.spec import Composer, Spec, live, plain
-from glassbox.config.work import Done, build_only
+from glassbox.config.spec import Composer, Spec, configs, plain
+from glassbox.config.work import Done, build_all
 from glassbox.errors import BadInput, GlassboxError, told
 from glassbox.sweep.border import Range, on_border
 from glassbox.sweep.executor import INTERRUPTED, Lost, leave
 from glassbox.sweep.study import Run, Study, clashes, constant_and_varied
-from glassbox.sweep.table import Tally, print_job, print_tally
+from glassbox.sweep.table import Tally, print_job, print_plan, print_tally
 from glassbox.tracking.identity import determining, identity
 from glassbox.tracking.record import Record, git_state
 from glassbox.tracking.secret import mask, mask_command
@@ -126,7 +125,7 @@ class Multirun:
     def check(self, jobs: Sequence[Sequence[str]], count: int | None = None) -> None:
         """Take the study, and check jobs before the first one runs: do they belong to its question, can they be built.
 
-        Each value is built once, not each combination.
+        Each value is built once, not each combination; a seed changes nothing that could fail.
 
         Args:
             jobs: The overrides of each job; of a search, samples of what it may suggest.
@@ -161,10 +160,11 @@ class Multirun:
         seen: set[str] = set()
         unseen = []
         for plan in planned:
-            if plan.identity not in known and not seen.issuperset(plan.spec.overrides):
-                seen.update(plan.spec.overrides)
+            values = {text for text in plan.spec.overrides if not text.startswith("seed=")} or {""}
+            if plan.identity not in known and not seen.issuperset(values):
+                seen |= values
                 unseen.append(plan.spec)
-        wrong = dict.fromkeys(text for _, text in self._build_all(unseen) if isinstance(text, str))
+        wrong = dict.fromkeys(build_all(unseen, getattr(self._launcher, "executor", None)))
         if wrong:
             raise BadInput("\n".join(wrong))
         self._count = count
@@ -203,7 +203,7 @@ class Multirun:
             number = self.study.next_number() + len(todo) if numbers is None else numbers[position]
             todo[plan.identity] = replace(plan, spec=replace(plan.spec, number=number))
         if self._count is None:
-            self._tell_plan(len(jobs), len({plan.identity for plan in planned}), len(todo))
+            print_plan(self.folder.name, len(jobs), len({plan.identity for plan in planned}), len(todo))
             self._launch(list(todo.values()), range(1, len(todo) + 1), len(todo))
         else:
             if not self._asked:
@@ -236,9 +236,8 @@ class Multirun:
 
     def _plan(self, job: Sequence[str]) -> Planned:
         spec = self._composer.spec(job, 0)
-        with live(spec) as found:
-            values = resolved(found.task)
-            kind = self._kind_of(values, found.cfg) if self._kind_of is not None else None
+        values, _ = configs(spec)
+        kind = self._kind_of(spec, values) if self._kind_of is not None else None
         digest = self._digest(values)
         name = identity(values, digest)
         return Planned(replace(spec, identity=name, kind=kind), name, determining(values, digest))
@@ -258,28 +257,9 @@ class Multirun:
             return False
         return run.has_result or run.status == "running"
 
-    def _tell_plan(self, count: int, distinct: int, todo: int) -> None:
-        same = f", {count - distinct} of them repeat another" if distinct < count else ""
-        done = f"; {distinct - todo} are there already" if todo < distinct else ""
-        print(f"{self.folder.name}: {count} jobs{same}{done}; {todo} to run", flush=True)
-
     def _tell_search(self, count: int, there: int) -> None:
         done = f"; {there} are there already; {max(0, count - there)} to run" if there else ""
         print(f"{self.folder.name}: a search of {count} trials{done}", flush=True)
-
-    def _build_all(self, specs: Sequence[Spec]) -> Iterator[tuple[int, Any]]:
-        from glassbox.sweep.worker import Worker
-
-        executor = getattr(self._launcher, "executor", None)
-        warm = getattr(executor, "worker", executor)
-        if isinstance(warm, Worker):
-            yield from warm.run(build_only, specs)  # it stays warm for the jobs
-            return
-        worker = Worker()
-        try:
-            yield from worker.run(build_only, specs)
-        finally:
-            worker.close()
 
     def _launch(self, planned: Sequence[Planned], places: Sequence[int], count: int) -> None:
         """Run jobs.
@@ -351,8 +331,7 @@ class Multirun:
 
     def _open(self, plan: Planned) -> Record:
         """Write the record of a job that died before it could."""
-        with live(plan.spec) as found:
-            config = writable(found.task)
+        _, config = configs(plan.spec)
         return open_record(
             config,
             config,
@@ -386,6 +365,10 @@ class Multirun:
         self.study.end(counts=tally.counts())
         if tally.failed:
             self._train.exit_code = 1
+        if self._config.report:
+            from glassbox.config.report import report_sweep  # pandas takes a second
+
+            report_sweep(self.folder)
 
     def _again(self) -> list[str]:
         """Return the command that runs what is missing: of a multirun without a study's name, with it."""

@@ -1,6 +1,6 @@
 """A config as plain containers: once with every value, once in the form that may be written down."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from enum import Enum
 from functools import cache
 from typing import Any, cast
@@ -62,6 +62,66 @@ def both(cfg: DictConfig) -> tuple[dict[str, Any], dict[str, Any]]:
     values = resolved(cfg)
     typed = repr(OmegaConf.to_container(cfg, resolve=False))
     return values, writable(cfg) if "oc.env" in typed else values
+
+
+def leaves(tree: Any, where: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield each leaf of plain containers with its dotted key; a place in a list is a number in it.
+
+    Args:
+        tree: Dicts, lists and leaves.
+        where: The dotted key of the whole.
+
+    Example:
+        >>> list(leaves({"lr": 0.1, "optimizer": {"betas": [0.9, 0.99]}}))
+        [('lr', 0.1), ('optimizer.betas.0', 0.9), ('optimizer.betas.1', 0.99)]
+    """
+    if isinstance(tree, dict | list):
+        for name, value in tree.items() if isinstance(tree, dict) else enumerate(tree):
+            yield from leaves(value, f"{where}.{name}" if where else str(name))
+    else:
+        yield where, tree
+
+
+def at(config: Mapping[str, Any], key: str) -> Any:
+    """Return the value of a dotted key.
+
+    Args:
+        config: Plain containers.
+        key: The key.
+
+    Raises:
+        KeyError: There is no such key.
+        TypeError: A part of the key leads into a list or a leaf.
+
+    Example:
+        >>> at({"optimizer": {"lr": 0.1}}, "optimizer.lr")
+        0.1
+    """
+    node: Any = config
+    for part in key.split("."):
+        node = node[part]
+    return node
+
+
+def with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return plain containers with values put in; what is above none of them is shared.
+
+    Args:
+        config: Plain containers.
+        values: Dotted key → value.
+
+    Example:
+        >>> with_values({"lr": 0.1, "optimizer": {"eps": 1}}, {"optimizer.eps": 2})
+        {'lr': 0.1, 'optimizer': {'eps': 2}}
+    """
+    result = dict(config)
+    for key, value in values.items():
+        node, (*path, last) = result, key.split(".")
+        for part in path:
+            node[part] = dict(node[part])
+            node = node[part]
+        node[last] = value
+    return result
 
 
 def to_yaml(content: Mapping[str, Any] | Sequence[Any]) -> str:

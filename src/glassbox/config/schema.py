@@ -76,6 +76,7 @@ RULES: dict[str, Rule] = {
     "force": SWITCH,
     "retry_diverged": SWITCH,
     "pictures": Rule(lambda v: v is None or isinstance(v, bool), "true, false or null"),
+    "report": SWITCH,
     "notes": TEXT,
     "tags": Rule(lambda v: isinstance(v, list) and all(isinstance(t, str) for t in v), "a list of words"),
     "data.seed": SEED,
@@ -102,7 +103,7 @@ RULES: dict[str, Rule] = {
 
 # The keys that a config has at the top, besides the groups; and those that the config of an older run does without.
 DIALS = tuple(key for key in RULES if "." not in key)
-NEW = ("pictures",)
+NEW = ("pictures", "report")
 GROUPS = ("data", "model", "init", "loss", "optimizer", "scheduler", "trainer", "logger", "callbacks", "launcher")
 
 # The keys in groups that a run cannot do without.

@@ -51,11 +51,12 @@ def check_search(sweeper: Any, config: Mapping[str, Any], grid: Grid) -> None:
         raise BadInput("hydra.sweeper.pruner=hyperband: max_epochs is searched, so give pruner.max_resource")
 
 
-def ends_of(grid: Grid) -> Grid:
+def ends_of(grid: Grid, key: str | None = None) -> Grid:
     """Return a grid with the ends of intervals and ranges, and every choice.
 
     Args:
-        grid: The overrides of a search.
+        grid: The overrides.
+        key: The only key that is shortened; None: all are.
 
     Example:
         >>> [axis.texts for axis in ends_of(Grid.of({}, ["seed=range(0,100)", "lr=0.1,0.2,0.3"])).overrides]
@@ -63,7 +64,7 @@ def ends_of(grid: Grid) -> Grid:
     """
     shortened = [
         replace(axis, texts=[axis.texts[0], axis.texts[-1]])
-        if axis.override.is_range_sweep() and len(axis.texts) > 1
+        if axis.override.is_range_sweep() and len(axis.texts) > 1 and key in (None, axis.key)
         else axis
         for axis in grid.overrides
     ]

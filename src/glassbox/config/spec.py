@@ -22,6 +22,9 @@ from hydra.core.override_parser.types import Override, OverrideType
 from omegaconf import DictConfig, OmegaConf, flag_override
 
 from glassbox.config.cohort import Kind
+from glassbox.config.link import followed, links_of, waits
+from glassbox.config.plain import at, both, with_values
+from glassbox.config.resolvers import SWEEP_DIR, SWEEP_SUBDIR, run_folder
 
 NUMBER = re.compile(r"(?P<key>[A-Za-z_][\w.]*)=(?:(?P<int>-?(?:0|[1-9]\d*))|(?P<float>-?\d+\.\d+(?:e[+-]?\d+)?))")
 FOLDER = "<folder of the run>"
@@ -34,11 +37,13 @@ class Template:
     Attributes:
         config: The config; interpolations are not resolved.
         cache: What resolvers such as `now` gave in the whole multirun.
+        links: Dotted key → dotted key, of each value `${key}`; None if the config has anything else to be resolved.
         key: Tells templates apart, in every process.
     """
 
     config: Mapping[str, Any]
     cache: Mapping[str, Any]
+    links: Mapping[str, str] | None = None
     key: str = field(default_factory=lambda: secrets.token_hex(8))
 
 
@@ -112,10 +117,7 @@ class Composer:
             template, values = self._template(tuple(overrides)), {}
         shown = [text for text, item in zip(overrides, parsed, strict=True) if not item.hydra]
         spec = Spec(template, values, shown, number)
-        with live(spec, read_only=True) as found:
-            sweep = found.cfg.hydra.sweep
-            folder = Path(str(sweep.dir)) / str(sweep.subdir)
-        return replace(spec, folder=str(folder.absolute()))
+        return replace(spec, folder=str(_folder(spec)))
 
     def _parse(self, text: str) -> "_Parsed":
         if text in self._parsed:
@@ -144,7 +146,8 @@ class Composer:
         if shape not in self._templates:
             cfg = self._loader.load_sweep_config(self._master, list(shape))
             config = cast("dict[str, Any]", OmegaConf.to_container(cfg, resolve=False))
-            self._templates[shape] = Template(config, self._cache)
+            links = links_of({key: value for key, value in config.items() if key != "hydra"})
+            self._templates[shape] = Template(config, self._cache, links)
         return self._templates[shape]
 
 
@@ -178,7 +181,7 @@ class Live:
         OmegaConf.set_cache(self.cfg, copy.deepcopy(dict(self._template.cache)))
         before, new = self._values, dict(spec.values)
         if before.keys() != new.keys() or _nested(new):
-            self._update({key: _at(self._template.config, key) for key in before})
+            self._update({key: at(self._template.config, key) for key in before})
             self._update(new)
         else:
             self._update({key: value for key, value in new.items() if repr(value) != repr(before[key])})
@@ -199,7 +202,7 @@ class Live:
 
     def check(self) -> None:
         """Look whether the job has changed its config, and forget what it has changed."""
-        if OmegaConf.to_container(self.task, resolve=False) != _with_values(self._plain, self._values):
+        if OmegaConf.to_container(self.task, resolve=False) != with_values(self._plain, self._values):
             self._make()
 
     def _update(self, values: Mapping[str, Any]) -> None:
@@ -245,13 +248,33 @@ def live(spec: Spec, *, read_only: bool = False) -> Iterator[Live]:
             found.check()
 
 
+def configs(spec: Spec) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the config of a job without its `hydra` node, to compute with and to write down, as `plain.both` does.
+
+    OmegaConf takes longer to resolve a config than all the rest of planning a job. Where every interpolation is another
+    key's value, and the job's own values bring no other, they are put in here.
+
+    Args:
+        spec: The job.
+
+    Raises:
+        omegaconf.errors.OmegaConfBaseException: An interpolation cannot be resolved or a mandatory value is missing.
+    """
+    if spec.template.links is not None and not waits(spec.values):
+        task = {key: value for key, value in spec.template.config.items() if key != "hydra"}
+        values = followed(task, spec.template.links, spec.values)
+        return values, values
+    with live(spec, read_only=True) as found:
+        return both(found.task)
+
+
 def plain(spec: Spec) -> dict[str, Any]:
     """Return the whole config of a job as plain containers, with its `hydra` node and its interpolations.
 
     Args:
         spec: The job.
     """
-    config = _with_values(spec.template.config, spec.values)
+    config = with_values(spec.template.config, spec.values)
     hydra = dict(config["hydra"])
     hydra["overrides"] = {**hydra["overrides"], "task": list(spec.overrides)}
     dirname = _dirname(spec.overrides, hydra["job"]["config"]["override_dirname"])
@@ -282,6 +305,17 @@ def hydra_config(cfg: DictConfig) -> DictConfig:
         return OmegaConf.masked_copy(cfg, "hydra")
 
 
+def _folder(spec: Spec) -> Path:
+    """Return where a job is to run."""
+    sweep = spec.template.config["hydra"]["sweep"]
+    study = spec.values.get("study", spec.template.config.get("study"))
+    if (sweep["dir"], sweep["subdir"]) == (SWEEP_DIR, SWEEP_SUBDIR) and isinstance(study, str) and not waits(study):
+        return run_folder(study, spec.overrides)
+    with live(spec, read_only=True) as found:
+        sweep = found.cfg.hydra.sweep
+        return (Path(str(sweep.dir)) / str(sweep.subdir)).absolute()
+
+
 def _replaced(tree: Any, folder: str) -> Any:
     """Return plain containers with a run folder in every place that waits for one."""
     if isinstance(tree, dict):
@@ -298,7 +332,7 @@ def _fits(key: str, value: Any, config: Mapping[str, Any], shape: Sequence[Overr
         if override.type != OverrideType.CHANGE and (f"{key}.".startswith(f"{other}.") or other.startswith(key)):
             return False
     try:
-        old = _at(config, key)
+        old = at(config, key)
     except (KeyError, TypeError):
         return False
     return not isinstance(old, dict | list) or (isinstance(value, list) and isinstance(old, list))
@@ -308,25 +342,6 @@ def _nested(keys: Iterable[str]) -> bool:
     """Return whether one key lies below another."""
     ordered = sorted(f"{key}." for key in keys)
     return any(below.startswith(key) for key, below in pairwise(ordered))
-
-
-def _with_values(config: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return plain containers with values put in; what is above none of them is shared."""
-    result = dict(config)
-    for key, value in values.items():
-        node, (*path, last) = result, key.split(".")
-        for part in path:
-            node[part] = dict(node[part])
-            node = node[part]
-        node[last] = value
-    return result
-
-
-def _at(config: Mapping[str, Any], key: str) -> Any:
-    node: Any = config
-    for part in key.split("."):
-        node = node[part]
-    return node
 
 
 def _dirname(overrides: Sequence[str], settings: Any) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from glassbox.errors import GlassboxError
+from glassbox.process import collect_rarely, leave_garbage
 
 
 def exit_with(program: Callable[[], int]) -> NoReturn:
@@ -16,6 +17,7 @@ def exit_with(program: Callable[[], int]) -> NoReturn:
     Args:
         program: What to run; it returns the exit code.
     """
+    collect_rarely()
     try:
         code = program()
     except GlassboxError as error:
@@ -23,4 +25,6 @@ def exit_with(program: Callable[[], int]) -> NoReturn:
             raise
         print(f"Error: {error}", file=sys.stderr)
         code = error.exit_code
+    finally:
+        leave_garbage()
     sys.exit(code)

@@ -15,15 +15,13 @@ from typing import Any
 from glassbox.config.member import Configs, Members, Opening, open_records, survey, train, write_runs
 from glassbox.config.spec import Spec
 from glassbox.config.work import Work
-from glassbox.population.member import Setting
 from glassbox.population.plan import Chunk, Plan
 from glassbox.population.progress import Bar, done
-from glassbox.population.setting import Survey, decide, words
+from glassbox.population.setting import Setting, Survey, decide, words
 from glassbox.sweep.crew import Crew, Task, ended
 from glassbox.sweep.executor import TERMINATED, Lost
 from glassbox.sweep.worker import Worker
 from glassbox.tracking.record import Record
-from glassbox.tracking.wandb_run import preload
 
 POLL = 0.25  # seconds between two looks at the progress
 AHEAD = 2  # chunks that are prepared, or whose members wait to be written
@@ -56,7 +54,6 @@ class Vectorized:
         """The process that trains; what all processes need is imported here, once, before they are forked."""
         for module in ("glassbox.population.artefact", "glassbox.population.memory", "sklearn.utils"):
             importlib.import_module(module)
-        preload()
         return Worker()
 
     def run(self, function: Work, payloads: Iterable[Spec]) -> Iterator[tuple[int, Any]]:

@@ -1,5 +1,6 @@
 """Run one job of a multirun, in whatever process: what Hydra's `run_job` does, without composing and copying again."""
 
+import importlib
 import os
 import pickle
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,13 +14,15 @@ from hydra.core.utils import JobReturn, JobRuntime, JobStatus, configure_log, en
 from omegaconf import DictConfig
 
 from glassbox.config.cohort import Kind
-from glassbox.config.plain import dump, resolved
+from glassbox.config.plain import dump
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.search import prunes
-from glassbox.config.spec import Live, Spec, hydra_config, live, plain, task_config
+from glassbox.config.spec import Live, Spec, configs, hydra_config, live, plain, task_config
 from glassbox.errors import GlassboxError
+from glassbox.sweep.worker import Worker
 from glassbox.tracking.name import with_new_tail
 from glassbox.tracking.record import Record
+from glassbox.tracking.wandb_run import preload
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,9 @@ class Done:
     error: BaseException | None = None
     folder: str = ""
     batched: bool = False
+
+
+_ABOUT_ONE_RUN: dict[str, str | None] = {}  # template → what of its `hydra` node keeps a job from training with others
 
 
 @dataclass(frozen=True)
@@ -79,20 +85,24 @@ class Work:
         Args:
             spec: The job.
         """
-        if spec.kind is not None:
-            return spec.kind
-        with live(spec, read_only=True) as found:
-            return self.kind_of(resolved(found.task), found.cfg)
+        return spec.kind or self.kind_of(spec, configs(spec)[0])
 
-    def kind_of(self, values: Mapping[str, Any], cfg: DictConfig) -> Kind:
-        """Return with which other jobs a job can train together, from its config.
+    def kind_of(self, spec: Spec, values: Mapping[str, Any]) -> Kind:
+        """Return with which other jobs a job can train together, where its config is at hand.
 
         Args:
-            values: The config with every interpolation resolved.
-            cfg: The config with its `hydra` node.
+            spec: The job.
+            values: Its config with every interpolation resolved.
         """
         if self.command is None:
             return Kind("it is a job of another program")
+        key = spec.template.key
+        if key not in _ABOUT_ONE_RUN:
+            with live(spec, read_only=True) as found:
+                _ABOUT_ONE_RUN[key] = self._about_one_run(found.cfg)
+        return Kind.of(values, _ABOUT_ONE_RUN[key])
+
+    def _about_one_run(self, cfg: DictConfig) -> str | None:
         job = cfg.hydra.job
         reasons = {
             "hydra.callbacks": bool(getattr(self.callbacks, "callbacks", ())),
@@ -100,7 +110,7 @@ class Work:
             "hydra.job.chdir": bool(job.chdir),
             "hydra.sweeper.pruner": prunes(cfg.hydra.sweeper, cfg),
         }
-        return Kind.of(values, next((f"{key} is about one run" for key, there in reasons.items() if there), None))
+        return next((f"{key} is about one run" for key, there in reasons.items() if there), None)
 
     def _do(self, cfg: DictConfig) -> Done:
         try:
@@ -195,6 +205,32 @@ def _picklable(done: Done) -> Done:
     return done
 
 
+def build_all(specs: Sequence[Spec], executor: Any) -> Iterator[str]:
+    """Build what each of some jobs names, in the process that will run them if it is forked from this one.
+
+    What such processes need is imported here, once, so that the next one has it when one has died.
+
+    Args:
+        specs: The jobs.
+        executor: What will run them; None: this process itself.
+
+    Yields:
+        What is wrong with the config of a job.
+    """
+    if not specs:
+        return
+    of_workers = isinstance(executor, Worker) or hasattr(type(executor), "worker")
+    if of_workers or executor is None:
+        preload(configs(specs[0])[0]["logger"])
+        importlib.import_module("glassbox.training.run")
+    warm = getattr(executor, "worker", executor) if of_workers else Worker()
+    try:
+        yield from (answer for _, answer in warm.run(build_only, specs) if isinstance(answer, str))
+    finally:
+        if not of_workers:
+            warm.close()
+
+
 def build_only(spec: Spec) -> str | None:
     """Build what a job names, to see whether it can be built, and throw it away.
 
@@ -205,16 +241,14 @@ def build_only(spec: Spec) -> str | None:
         What is wrong with its config; None if it can be built, or fails in another way, which the job itself will tell.
     """
     from glassbox.config.job import prepare
-    from glassbox.config.plain import resolved, writable
     from glassbox.errors import BadInput
 
     setup_globals()
     register_resolvers()
-    with live(spec) as found:
-        try:
-            prepare(resolved(found.task), writable(found.task))
-        except BadInput as error:
-            return str(error)
-        except Exception:  # noqa: BLE001, S110 (the job fails in the same way, and its record says so)
-            pass
+    try:
+        prepare(*configs(spec))
+    except BadInput as error:
+        return str(error)
+    except Exception:  # noqa: BLE001, S110 (the job fails in the same way, and its record says so)
+        pass
     return None

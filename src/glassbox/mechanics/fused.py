@@ -25,7 +25,11 @@ def like(x: Tensor, value: Number) -> Number:
         >>> like(torch.zeros(2), torch.tensor([0.5], dtype=torch.float64)).dtype, like(torch.zeros(2), 0.1)
         (torch.float32, 0.1)
     """
-    return value.to(x.dtype) if isinstance(value, Tensor) else value
+    if not isinstance(value, Tensor):
+        return value
+    value = value.to(x.dtype)
+    # Compiled, what has strides is computed beforehand; all else again for every element of x, such as a power.
+    return value.as_strided(value.shape, value.stride()) if torch.compiler.is_compiling() else value
 
 
 def add(x: Tensor, y: Tensor, alpha: Number) -> Tensor:

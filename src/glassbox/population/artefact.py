@@ -10,6 +10,7 @@ import torch
 from glassbox.data.module import TableModule
 from glassbox.population.checkpoint import optimizer_state
 from glassbox.population.member import Cohort, Member, Snapshot, Trained
+from glassbox.tracking.keys import at_best
 from glassbox.tracking.tracker import Tracker
 from glassbox.training.checkpoint import AtomicCheckpointIO
 from glassbox.training.module import SupervisedModule
@@ -71,7 +72,7 @@ def write_run(
     )
     test = _test(module, datamodule, judged)
     for tracker in trackers:
-        tracker.summary(test)
+        tracker.summary(at_best(best) | test)
     draw_boundary(folder, module, datamodule, trackers, picture=picture, logits=trained.logits)
     return Outcome("finished", 0, None, best, test, took)
 

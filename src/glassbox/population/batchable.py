@@ -113,9 +113,8 @@ def of_net(cohort: Cohort, x: Tensor, y: Tensor) -> str | None:
         batched = choose(net, loss)
         theta = torch.cat([p.detach().flatten() for p in net.parameters()])
         order = torch.arange(len(x))[:, None].expand(-1, 2)
-        found, _, grad = batched.gradient(
-            batched.place(torch.stack([theta, theta / 2], dim=1)), batched.batch(x, y, order)
-        )
+        (batch,) = batched.batches(x, y, order, len(x))
+        found, _, grad = batched.gradient(batched.place(torch.stack([theta, theta / 2], dim=1)), batch)
     except Exception as error:  # noqa: BLE001  whatever a net of somebody else raises, it cannot be batched
         return f"{name} cannot be batched: {' '.join(str(error).split())[:120]}"
     alone = torch.cat([g.flatten() for g in grads if g is not None])

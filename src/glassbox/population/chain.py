@@ -123,13 +123,13 @@ class Chain:
         """Return parameters [P, K] with the members side by side in memory."""
         return theta.contiguous()
 
-    def batch(self, x: Tensor, y: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch of each member, [B, D, K] and [B, C, K]; a class is a row of probabilities."""
+    def batches(self, x: Tensor, y: Tensor, order: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the batches of all members, [B, D, K] and [B, C, K]; a class is a row of probabilities."""
         if self._smoothing is not None:
             hot = nn.functional.one_hot(y, self._classes).to(x.dtype)
             y = hot * (1 - self._smoothing) + self._smoothing / self._classes
         x, y = (part.T.index_select(1, order.reshape(-1)).view(-1, *order.shape).transpose(0, 1) for part in (x, y))
-        return x, y
+        return list(zip(torch.split(x, size), torch.split(y, size), strict=True))
 
     def gradient(self, theta: Tensor, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs [B, C, K], mean losses [K] and their gradients [P, K]."""

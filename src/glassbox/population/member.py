@@ -72,33 +72,6 @@ class Cohort:
 
 
 @dataclass(frozen=True)
-class Setting:
-    """What decides the last bits of a result beside the member itself; written down with a study.
-
-    Attributes:
-        width: Places of a chunk, a multiple of 32; those that have no member repeat one.
-        varied: Hyper-parameters that differ between members, so that all have them as tensors; see `varied`.
-        compiled: Whether a step goes through torch.compile.
-        threads: Threads of torch.
-
-    Example:
-        >>> Setting(width=100)
-        Traceback (most recent call last):
-        ValueError: width=100 must be a multiple of 32
-    """
-
-    width: int
-    varied: tuple[str, ...] = ()
-    compiled: bool = False
-    threads: int = 1
-
-    def __post_init__(self) -> None:
-        # A vector of the processor then holds members only, and none of them is computed in a rest of its own.
-        if self.width % LANES or self.width < LANES:
-            raise ValueError(f"width={self.width} must be a multiple of {LANES}")
-
-
-@dataclass(frozen=True)
 class Snapshot:
     """A member at the end of an epoch.
 
@@ -155,9 +128,6 @@ class Trained:
     def __setstate__(self, state: dict[str, Any]) -> None:
         logits = state["logits"]
         vars(self).update(state | {"logits": None if logits is None else torch.from_numpy(logits)})
-
-
-LANES = 32
 
 
 def varied(members: Sequence[Member]) -> tuple[str, ...]:

@@ -13,7 +13,8 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
 from glassbox.data.module import TableModule
-from glassbox.population.member import LANES, Cohort, Member, Setting
+from glassbox.population.member import Cohort, Member
+from glassbox.population.setting import LANES, Setting
 from glassbox.population.train import Program
 
 

@@ -26,13 +26,14 @@ class Net(Protocol):
         """Return parameters [P, K] as they lie best in memory."""
         ...
 
-    def batch(self, x: Tensor, y: Tensor, order: Tensor) -> Batch:
-        """Return the batch of each member, in a layout of its own.
+    def batches(self, x: Tensor, y: Tensor, order: Tensor, size: int) -> list[Batch]:
+        """Return the batches of some steps, in a layout of its own.
 
         Args:
             x: Features [N, D].
             y: Targets [N] or [N, 1].
-            order: Rows of each member's batch [B, K].
+            order: Rows of each member's batches, one batch after another [T B, K].
+            size: Rows B of a batch; the last may be smaller.
         """
         ...
 
@@ -41,7 +42,7 @@ class Net(Protocol):
 
         Args:
             theta: Parameters [P, K].
-            batch: What `batch` returned.
+            batch: One of those that `batches` returned.
         """
         ...
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.population.member import Setting
+from glassbox.population.setting import Setting
 from glassbox.tracking.record import write_atomic
 
 
@@ -83,7 +83,8 @@ class Plan:
             here = [name for name in chunk.members if chunk.cohort == cohort and name in wanted]
             if here:
                 found.append((chunk, here))
-                wanted = {name: None for name in wanted if name not in set(here)}
+                for name in here:
+                    del wanted[name]
         if wanted:
             how, names = setting(), list(wanted)
             count = -(-len(names) // how.width)

@@ -4,12 +4,38 @@ import os
 import shutil
 from dataclasses import dataclass
 
-from glassbox.population.member import LANES, Setting
-
+LANES = 32
 WIDTH = 512  # more members at once are no faster, and the first of them would be written later
 SHARE = 0.25  # of the free memory: what tensors take is not all, and others need some
 COMPILING = 20.0  # seconds for one cohort, at most
 GAIN = 2e-6  # seconds that a compiled step of one member takes less
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What decides the last bits of a result beside the member itself; written down with a study.
+
+    Attributes:
+        width: Places of a chunk, a multiple of 32; those that have no member repeat one.
+        varied: Hyper-parameters that differ between members, so that all have them as tensors; see `varied`.
+        compiled: Whether a step goes through torch.compile.
+        threads: Threads of torch.
+
+    Example:
+        >>> Setting(width=100)
+        Traceback (most recent call last):
+        ValueError: width=100 must be a multiple of 32
+    """
+
+    width: int
+    varied: tuple[str, ...] = ()
+    compiled: bool = False
+    threads: int = 1
+
+    def __post_init__(self) -> None:
+        # A vector of the processor then holds members only, and none of them is computed in a rest of its own.
+        if self.width % LANES or self.width < LANES:
+            raise ValueError(f"width={self.width} must be a multiple of {LANES}")
 
 
 @dataclass(frozen=True)

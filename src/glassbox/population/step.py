@@ -93,7 +93,6 @@ class Steps:
             options: The other hyper-parameters.
             clip: The largest norm or value of a gradient, a number or a tensor [K]; None does not clip.
         """
-        rows = torch.split(order, size)
         if self._compiled:  # what differs from step to step is a tensor, or each would be compiled anew
             rates = torch.stack([torch.as_tensor(lr, dtype=torch.float64) for lr in rates]).to(theta.device).unbind()
             if isinstance(getattr(state, "step", None), int):
@@ -101,10 +100,10 @@ class Steps:
         outputs: list[Tensor] = []
         losses: list[Tensor] = []
         norms = None
-        for start in range(0, len(rows), BLOCK):
+        for start in range(0, len(rates), BLOCK):
             # Gathered before it is compiled: there, each use of a row would gather it anew.
-            batches = [self.net.batch(*data, part) for part in rows[start : start + BLOCK]]
-            last = start + BLOCK >= len(rows)
+            batches = self.net.batches(*data, order[start * size : (start + BLOCK) * size], size)
+            last = start + BLOCK >= len(rates)
             thetas, state, *made, norms = self._block(
                 theta, state, batches, rates[start : start + BLOCK], options, clip, last
             )

@@ -10,11 +10,12 @@ from torch import Tensor
 from glassbox.data.module import TableModule
 from glassbox.population.evaluation import evaluation
 from glassbox.population.hyper_parameter import RULES, of_optimizer, of_scheduler, spread
-from glassbox.population.member import Cohort, Member, Setting, Snapshot, Trained
+from glassbox.population.member import Cohort, Member, Snapshot, Trained
 from glassbox.population.module import Kept, Population
 from glassbox.population.net import choose
 from glassbox.population.order import Orders
 from glassbox.population.schedule import Schedule
+from glassbox.population.setting import Setting
 from glassbox.population.step import Steps, compiled_apart
 from glassbox.training.boundary import grid
 from glassbox.training.metric import NAMES

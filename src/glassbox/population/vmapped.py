@@ -17,7 +17,7 @@ class Vmapped:
         >>> theta = net.place(torch.ones(3, 4))
         >>> net.output(theta, torch.ones(5, 2)).shape
         torch.Size([5, 1, 4])
-        >>> batch = net.batch(torch.ones(5, 2), torch.ones(5, 1), torch.zeros(2, 4, dtype=torch.int64))
+        >>> (batch,) = net.batches(torch.ones(5, 2), torch.ones(5, 1), torch.zeros(2, 4, dtype=torch.int64), size=2)
         >>> [tensor.shape for tensor in net.gradient(theta, batch)]
         [torch.Size([2, 1, 4]), torch.Size([4]), torch.Size([3, 4])]
     """
@@ -34,24 +34,25 @@ class Vmapped:
         """Return parameters [P, K] with those of a member side by side in memory."""
         return theta.T.contiguous().T
 
-    def batch(self, x: Tensor, y: Tensor, order: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the batch of each member, [K, B, D] and [K, B] or [K, B, 1].
+    def batches(self, x: Tensor, y: Tensor, order: Tensor, size: int) -> list[tuple[Tensor, Tensor]]:
+        """Return the batches of some steps, [K, B, D] and [K, B] or [K, B, 1].
 
         Args:
             x: Features [N, D].
             y: Targets [N] or [N, 1].
-            order: Rows of each member's batch [B, K].
+            order: Rows of each member's batches, one batch after another [T B, K].
+            size: Rows B of a batch; the last may be smaller.
         """
         rows = order.T.reshape(-1)
         x, y = (t.index_select(0, rows).view(order.shape[1], order.shape[0], *t.shape[1:]) for t in (x, y))
-        return x, y
+        return list(zip(torch.split(x, size, 1), torch.split(y, size, 1), strict=True))
 
     def gradient(self, theta: Tensor, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor, Tensor]:
         """Return outputs [B, C, K], mean losses [K] and their gradients [P, K].
 
         Args:
             theta: Parameters [P, K].
-            batch: What `batch` returned.
+            batch: One of those that `batches` returned.
         """
         grad, (loss, output) = vmap(grad_and_value(self._loss, has_aux=True))(theta.T, *batch)
         return output.movedim(0, -1), loss, grad.T

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from glassbox.process import killed_by
+from glassbox.process import collect_rarely, killed_by
 from glassbox.sweep.state import preserved_state
 
 TERMINATED, INTERRUPTED = 143, 130
@@ -71,6 +71,7 @@ def attempt(
     """
     try:
         with preserved_state():
+            collect_rarely()  # until the job trains: the first one of a process imports torch
             try:
                 if threading.current_thread() is threading.main_thread():
                     for number in signals:

@@ -1,5 +1,6 @@
 """What jobs of one process could hand on to each other, put back after each one: job k is the same job alone."""
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -24,10 +25,11 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT)
 def preserved_state() -> Iterator[None]:
     """Put back what a job changes in its process.
 
-    Environment, working directory, `sys.path` and `sys.argv`; signal handlers; the root logger, whose new handlers are
-    closed; filters of warnings; the start method of processes; random numbers of Python, numpy and torch; torch's
-    default dtype and device, thread count, determinism, precision, grad and anomaly modes. Of a library that the job
-    is the first to import, the state right after the import is put back: that of a fresh process.
+    Environment, working directory, `sys.path` and `sys.argv`; signal handlers; thresholds of garbage collection; the
+    root logger, whose new handlers are closed; filters of warnings; the start method of processes; random numbers of
+    Python, numpy and torch; torch's default dtype and device, thread count, determinism, precision, grad and anomaly
+    modes. Of a library that the job is the first to import, the state right after the import is put back: that of a
+    fresh process.
 
     What cannot be put back: imported modules, and `torch.set_num_interop_threads`, which torch allows only once.
 
@@ -78,7 +80,8 @@ def _process() -> Undo:
         partial(multiprocessing.get_start_method, allow_none=True),
         partial(multiprocessing.set_start_method, force=True),
     )
-    settings = [(lambda: dict(os.environ), _set_environment), start_method]
+    garbage: Setting = gc.get_threshold, lambda thresholds: gc.set_threshold(*thresholds)
+    settings = [(lambda: dict(os.environ), _set_environment), start_method, garbage]
     if threading.current_thread() is threading.main_thread():  # elsewhere nobody can set a handler
         settings += [(partial(signal.getsignal, number), partial(signal.signal, number)) for number in SIGNALS]
     rest = _kept(*settings)

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
+from glassbox.process import leave_garbage
 from glassbox.sweep.executor import TERMINATED, Lost, attempt, ended, leave
 
 POLL = 0.2  # seconds between two looks for answers
@@ -213,6 +214,7 @@ class _Job:
             os.setsid()
             threading.Thread(target=_end_with, args=(self.alive,), daemon=True).start()
         answer = attempt(self.function, payload)
+        leave_garbage()
         if self.alive is None and answer == ended(TERMINATED):
             _requeue_if_preempted()
             sys.exit(TERMINATED)  # without an answer: a job that is requeued is not over

@@ -16,6 +16,7 @@ import lightning.pytorch as pl
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
 from glassbox.errors import told
+from glassbox.tracking.keys import at_best
 from glassbox.tracking.record import Record
 from glassbox.tracking.tracker import Tracker
 from glassbox.training.checkpoint import load
@@ -191,7 +192,7 @@ def _train(
         return Outcome("pruned", 0, curves.pruned, best)
     test = test_metrics(trainer, module, datamodule, checkpoint)
     for tracker in trackers:
-        tracker.summary(test)
+        tracker.summary(at_best(best) | test)
     if trainer.is_global_zero:
         draw_boundary(folder, module, datamodule, trackers, picture=picture)
     return Outcome("finished", 0, None, best, test)
