@@ -27,7 +27,8 @@ LAYERS = (
     ("glassbox.data", "glassbox.model", "glassbox.init", "glassbox.replay", "glassbox.doctor.checks"),
     ("glassbox.mechanics",),
     ("glassbox.drawing",),
-    ("glassbox.errors", "glassbox.process"),
+    ("glassbox.process",),
+    ("glassbox.errors",),
     ("glassbox",),
 )
 LEVEL = {entry: level for level, row in enumerate(LAYERS) for entry in row}

@@ -6,6 +6,10 @@ import os
 import signal
 import threading
 
+from glassbox.errors import told
+
+INTERRUPTED, TERMINATED = 130, 143  # exit codes, as shells have them
+SIGNALS = {TERMINATED: "SIGTERM", INTERRUPTED: "SIGINT"}
 USUAL = gc.get_threshold()
 RARELY = 100_000  # more objects than before, at which Python looks for garbage; usually 700
 
@@ -39,6 +43,32 @@ def die_with_parent() -> None:
     """
     os.setsid()
     threading.Thread(target=_wait_and_die, daemon=True).start()
+
+
+def ending(error: BaseException) -> tuple[str, int, str]:
+    """Say how a run ends that something has broken off.
+
+    Args:
+        error: What it raised.
+
+    Returns:
+        Its status, the exit code of a process that did only this run, and the reason.
+
+    Example:
+        >>> ending(KeyboardInterrupt())
+        ('interrupted', 130, 'Ctrl-C')
+        >>> ending(SystemExit(0))
+        ('failed', 1, 'sys.exit(0) was called')
+        >>> ending(OSError("no space left"))
+        ('failed', 1, 'OSError: no space left')
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted", INTERRUPTED, "Ctrl-C"
+    if not isinstance(error, SystemExit):
+        return "failed", getattr(error, "exit_code", 1), told(error)
+    if isinstance(error.code, int) and error.code in SIGNALS:
+        return "interrupted", error.code, SIGNALS[error.code]
+    return "failed", 1, f"sys.exit({error.code!r}) was called"
 
 
 def killed_by(number: int) -> str:

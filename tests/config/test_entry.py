@@ -86,6 +86,35 @@ def test_one_run(train, outputs):
     assert record["exit_code"] == 0
 
 
+@pytest.mark.parametrize(
+    ("error", "end"),
+    [
+        (KeyboardInterrupt(), ("interrupted", 130, "Ctrl-C")),
+        (OSError("no space left"), ("failed", 1, "OSError: no space left")),
+        (BadInput("the wrong device"), ("failed", 2, "the wrong device")),
+    ],
+)
+def test_what_ends_a_run_before_its_training_is_told(outputs, monkeypatch, error, end):
+    from glassbox.training import trainer
+
+    def stop(*_):
+        raise error
+
+    monkeypatch.setattr(trainer, "place", stop)
+    monkeypatch.setattr(sys, "argv", ["train.py"])
+    with pytest.raises((KeyboardInterrupt, SystemExit, BadInput)):
+        Train(SMALL).main()
+    (folder,) = runs(outputs)
+    record = Record.read(folder)
+    assert (record["status"], record["exit_code"], record["reason"]) == end
+
+
+def test_ctrl_c_is_told_in_a_line():
+    code = "import signal, glassbox.config.terminal as t; t.exit_with(lambda: signal.raise_signal(signal.SIGINT))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (130, "Interrupted\n")
+
+
 def test_a_multirun_makes_one_run_per_combination_in_one_study(train):
     first, second = train("lr=0.1,0.2", *SMALL, "-m", "study=mine")
     assert first.parent.name == second.parent.name == "mine"
@@ -102,6 +131,7 @@ def test_a_multirun_without_a_study_gets_one_of_its_own(train):
     assert all(study.startswith("sweep-") for study in studies)
 
 
+@pytest.mark.slow
 def test_the_same_command_gives_the_same_weights(train):
     (first,), (second,) = train(*SMALL), train(*SMALL)
     assert first != second
@@ -154,22 +184,18 @@ def test_a_rerun_keeps_to_the_recorded_config_whatever_conf_says_today(train, mo
     assert same(weights(first), weights(second))
 
 
-@pytest.mark.parametrize(
-    ("override", "message"),
-    [
-        ("lr=0.9", "lr=0.9 would change the numbers of {} (lr=0.01)"),
-        ("optimizer=sgd", "optimizer._target_=torch.optim.SGD would change the numbers of {}"),
-        ("data.seed=1", "data.seed=1 would change the numbers of {} (data.seed=null)"),
-        ("trainer.precision=64-true", "trainer.precision=64-true would change the numbers of {}"),
-    ],
-)
-def test_a_rerun_with_another_number_is_no_rerun(train, outputs, override, message):
+def test_a_rerun_with_another_number_is_no_rerun(train, outputs):
     (first,) = train(*SMALL)
-    with pytest.raises(BadInput) as caught:
-        Train([f"rerun={first}", override]).main()
-    if override != "optimizer=sgd":
-        assert str(caught.value).startswith(message.format(first))
-    assert str(caught.value).endswith("a rerun repeats a run; for another one leave rerun= out")
+    for override, told in {
+        "lr=0.9": f"lr=0.9 would change the numbers of {first} (lr=0.01)",
+        "optimizer=sgd": f"optimizer._target_=torch.optim.SGD would change the numbers of {first}",
+        "data.seed=1": f"data.seed=1 would change the numbers of {first} (data.seed=null)",
+        "trainer.precision=64-true": f"trainer.precision=64-true would change the numbers of {first}",
+    }.items():
+        with pytest.raises(BadInput) as caught:
+            Train([f"rerun={first}", override]).main()
+        assert str(caught.value).startswith(told)
+        assert str(caught.value).endswith("a rerun repeats a run; for another one leave rerun= out")
     assert runs(outputs) == [first]
 
 

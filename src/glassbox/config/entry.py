@@ -24,10 +24,9 @@ from glassbox.config.place import CONF, ROOT, check_writable, keep_caches_inside
 from glassbox.config.plain import resolved, writable
 from glassbox.config.resolvers import register_resolvers
 from glassbox.config.schema import check
-from glassbox.config.search import check_search, ends_of, pruning_of, searches
+from glassbox.config.search import check_search, pruning_of, searches
 from glassbox.config.terminal import exit_with
-from glassbox.errors import BadInput, GlassboxError, told
-from glassbox.sweep.executor import SIGNALS
+from glassbox.errors import BadInput, GlassboxError
 from glassbox.tracking.identity import identity
 from glassbox.tracking.name import study_name
 from glassbox.tracking.wandb_run import preload, under_agent
@@ -83,7 +82,7 @@ class Train:
 
     def _run(self, cfg: DictConfig) -> float | None:
         """Do the one job of a single run."""
-        from glassbox.config.job import execute, open_record, prepare
+        from glassbox.config.job import execute, open_record, prepare, recorded
         from glassbox.training.summary import print_summary
 
         job, self.job = self.job, None
@@ -92,7 +91,8 @@ class Train:
         folder = Path(HydraConfig.get().runtime.output_dir)
         try:
             record = open_record(job.values, job.config, job.identity, folder, command=self.command, **_from_hydra())
-            outcome = execute(job, record)
+            with recorded(record):
+                outcome = execute(job, record)
         except Exception:
             print(f"Failed: {folder} (run.json says why, train.log has the traceback)", file=sys.stderr)
             raise
@@ -110,7 +110,7 @@ class Train:
             Exception: Whatever the job raised.
             SystemExit: It was interrupted.
         """
-        from glassbox.config.job import data_digest, execute, open_record, prepare
+        from glassbox.config.job import data_digest, execute, open_record, prepare, recorded
 
         values, config, hydra = resolved(cfg), writable(cfg), HydraConfig.get()
         folder = Path(hydra.runtime.output_dir)
@@ -124,18 +124,9 @@ class Train:
             number=hydra.job.num,
             **_from_hydra(),
         )
-        try:
+        with recorded(record):
             job = prepare(values, config)
             outcome = execute(job, record, pruning_of(hydra.sweeper, values, hydra.job.num))
-        except (Exception, SystemExit) as error:
-            if record.fields["status"] != "running":  # the training has told
-                raise
-            if isinstance(error, SystemExit) and error.code in SIGNALS:
-                record.finish("interrupted", reason=SIGNALS[error.code], exit_code=error.code)
-                raise
-            reason = f"sys.exit({error.code!r}) was called" if isinstance(error, SystemExit) else told(error)
-            record.finish("failed", reason=reason, exit_code=1)
-            raise
         if outcome.status == "interrupted":
             raise SystemExit(outcome.exit_code)
         if outcome.status == "failed":
@@ -195,7 +186,7 @@ class Train:
             raise BadInput(f"rerun={cfg.rerun}: it repeats one run; leave -m out")
         if cfg.study == "runs" and "study" not in keys(self.overrides):
             self.overrides.append(f"study={study_name()}")
-        check_jobs(CONF, "train", ends_of(grid, None if search else "seed"), look, extra=self.args.config_dir)
+        check_jobs(CONF, "train", grid.ends(None if search else "seed"), look, extra=self.args.config_dir)
         if search:
             check_search(cfg.hydra.sweeper, cfg, grid)
         check_writable()

@@ -109,6 +109,25 @@ class Grid:
         kept = [replace(item, texts=[text for text in item.texts if text not in bad]) for item in self.overrides]
         return Grid([item for item in kept if item.texts])
 
+    def ends(self, key: str | None = None) -> "Grid":
+        """Return the grid with the ends of intervals and ranges, and every choice.
+
+        Args:
+            key: The only key that is shortened; None: all are.
+
+        Example:
+            >>> [axis.texts for axis in Grid.of({}, ["seed=range(0,100)", "lr=0.1,0.2,0.3"]).ends().overrides]
+            [['seed=0', 'seed=99'], ['lr=0.1', 'lr=0.2', 'lr=0.3']]
+        """
+        return Grid(
+            [
+                replace(item, texts=[item.texts[0], item.texts[-1]])
+                if item.override.is_range_sweep() and len(item.texts) > 1 and key in (None, item.key)
+                else item
+                for item in self.overrides
+            ]
+        )
+
     def samples(self) -> list[list[str]]:
         """Return jobs in which every value stands once: not the product of the values, but their sum.
 

@@ -1,7 +1,8 @@
 """From a checked config to one job: everything built, nothing written yet; then the job done, in its run folder."""
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,7 +11,7 @@ from glassbox.config.build import build, check_targets, find
 from glassbox.config.part import build_datamodule, build_module, build_trainer, check_sharing
 from glassbox.config.plain import to_yaml
 from glassbox.config.schema import check, check_monitors
-from glassbox.process import collect_as_usual
+from glassbox.process import collect_as_usual, ending
 from glassbox.tracking.identity import identity, stated, with_choice
 
 if TYPE_CHECKING:
@@ -109,7 +110,7 @@ def open_record(
     """
     from glassbox.tracking.record import Record
     from glassbox.tracking.secret import mask_command
-    from glassbox.tracking.wandb_run import run_id
+    from glassbox.tracking.wandb_run import is_wandb, run_id
 
     return Record.create(
         folder,
@@ -131,7 +132,7 @@ def open_record(
         tags=config["tags"],
         notes=config["notes"],
         root=root,
-        wandb_run_id=run_id(folder) if str(values["logger"].get("_target_")).endswith("WandbRun") else None,
+        wandb_run_id=run_id(folder) if is_wandb(values["logger"]) else None,
         **more,
     )
 
@@ -144,6 +145,25 @@ def _choices(config: Mapping[str, Any], hydra: Mapping[str, Any]) -> Mapping[str
     from glassbox.tracking.record import Record
 
     return Record.read(Path(config["rerun"]))["config"]  # type: ignore[no-any-return]
+
+
+@contextmanager
+def recorded(record: "Record") -> Iterator[None]:
+    """Write into a record what ends its run before the training, which tells its own end.
+
+    Args:
+        record: What `open_record` returned.
+
+    Raises:
+        BaseException: Whatever ended the run.
+    """
+    try:
+        yield
+    except (Exception, SystemExit, KeyboardInterrupt) as error:
+        if record.fields["status"] == "running":
+            status, exit_code, reason = ending(error)
+            record.finish(status, reason=reason, exit_code=exit_code)
+        raise
 
 
 def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | None = None) -> "Outcome":
@@ -162,12 +182,8 @@ def execute(job: Job, record: "Record", prune: Callable[[int, float], bool] | No
 
     collect_as_usual()
     record.update(device=str(job.trainer.strategy.root_device))
-    try:
-        trackers = start_trackers(job.values, with_choice(job.config, record.fields["config"]), record.folder)
-        job.trainer.logger.attach(getattr(trackers[-1], "experiment", None) if trackers else None)  # type: ignore[union-attr]
-    except Exception as error:
-        record.finish("failed", reason=" ".join(str(error).split()), exit_code=getattr(error, "exit_code", 1))
-        raise
+    trackers = start_trackers(job.values, with_choice(job.config, record.fields["config"]), record.folder)
+    job.trainer.logger.attach(getattr(trackers[-1], "experiment", None) if trackers else None)  # type: ignore[union-attr]
     job.curves.trackers = list(trackers)
     job.curves.beat = record.beat
     job.curves.prune, job.curves.monitor = prune, job.values["monitor"]

@@ -17,8 +17,9 @@ from glassbox.config.schema import show
 from glassbox.config.spec import Composer, Spec, configs, plain
 from glassbox.config.work import Done, build_all
 from glassbox.errors import BadInput, GlassboxError, told
+from glassbox.process import INTERRUPTED
 from glassbox.sweep.border import Range, on_border
-from glassbox.sweep.executor import INTERRUPTED, Lost, leave
+from glassbox.sweep.executor import Lost, leave
 from glassbox.sweep.study import Run, Study, clashes, constant_and_varied
 from glassbox.sweep.table import Tally, print_job, print_plan, print_tally
 from glassbox.tracking.identity import determining, identity

@@ -21,11 +21,11 @@ from glassbox.config.rerun import recorded_config
 from glassbox.config.study import study_folders, sweeps_of
 from glassbox.config.terminal import exit_with
 from glassbox.errors import BadInput, GlassboxError, told
+from glassbox.process import INTERRUPTED
 from glassbox.publish.segment import id_of
 from glassbox.publish.upload import Item, Plan, Sent, plan, upload
 
 NAMED = 3  # missing runs that are told one by one
-INTERRUPTED = 130
 
 
 def main() -> None:

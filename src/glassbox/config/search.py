@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, Literal
 
 from hydra.core.override_parser.types import QuotedString
@@ -49,26 +48,6 @@ def check_search(sweeper: Any, config: Mapping[str, Any], grid: Grid) -> None:
     own_length = settings.pruner.name != "hyperband" or "max_resource" in settings.pruner.options
     if "max_epochs" in grid.axes and not own_length:
         raise BadInput("hydra.sweeper.pruner=hyperband: max_epochs is searched, so give pruner.max_resource")
-
-
-def ends_of(grid: Grid, key: str | None = None) -> Grid:
-    """Return a grid with the ends of intervals and ranges, and every choice.
-
-    Args:
-        grid: The overrides.
-        key: The only key that is shortened; None: all are.
-
-    Example:
-        >>> [axis.texts for axis in ends_of(Grid.of({}, ["seed=range(0,100)", "lr=0.1,0.2,0.3"])).overrides]
-        [['seed=0', 'seed=99'], ['lr=0.1', 'lr=0.2', 'lr=0.3']]
-    """
-    shortened = [
-        replace(axis, texts=[axis.texts[0], axis.texts[-1]])
-        if axis.override.is_range_sweep() and len(axis.texts) > 1 and key in (None, axis.key)
-        else axis
-        for axis in grid.overrides
-    ]
-    return Grid(shortened)
 
 
 def settings_of(sweeper: Any, config: Mapping[str, Any]) -> Settings:

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from typing import NoReturn
 
 from glassbox.errors import GlassboxError
-from glassbox.process import collect_rarely, leave_garbage
+from glassbox.process import INTERRUPTED, collect_rarely, leave_garbage
 
 
 def exit_with(program: Callable[[], int]) -> NoReturn:
-    """Run a program and exit with its code; an error of ours is told in its own words, on standard error.
+    """Run a program and exit with its code; Ctrl-C and an error of ours are told in a line, on standard error.
 
     With HYDRA_FULL_ERROR=1 the traceback is shown, too.
 
@@ -25,6 +25,9 @@ def exit_with(program: Callable[[], int]) -> NoReturn:
             raise
         print(f"Error: {error}", file=sys.stderr)
         code = error.exit_code
+    except KeyboardInterrupt:
+        print("Interrupted", file=sys.stderr)
+        code = INTERRUPTED
     finally:
         leave_garbage()
     sys.exit(code)

@@ -18,8 +18,9 @@ from glassbox.config.work import Work
 from glassbox.population.plan import Chunk, Plan
 from glassbox.population.progress import Bar, done
 from glassbox.population.setting import Setting, Survey, decide, words
+from glassbox.process import TERMINATED
 from glassbox.sweep.crew import Crew, Task, ended
-from glassbox.sweep.executor import TERMINATED, Lost
+from glassbox.sweep.executor import Lost
 from glassbox.sweep.worker import Worker
 from glassbox.tracking.record import Record
 

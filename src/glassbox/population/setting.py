@@ -47,14 +47,12 @@ class Survey:
         steps: Optimizer steps of each member.
         bytes: Memory that each member takes.
         free: Memory that is free, in bytes.
-        device: The kind of device that trains: `cpu`, `cuda` or `mps`.
     """
 
     epochs: int
     steps: int
     bytes: int
     free: int
-    device: str = "cpu"
 
 
 def decide(members: int, survey: Survey, varied: tuple[str, ...], max_members: int | None = None) -> Setting:
@@ -76,7 +74,7 @@ def decide(members: int, survey: Survey, varied: tuple[str, ...], max_members: i
     most = max(LANES, most // LANES * LANES)
     each = -(-members // -(-members // most))  # chunks of one size
     width = -(-each // LANES) * LANES
-    return Setting(width, varied, pays(members * survey.steps) and has_compiler(survey.device))
+    return Setting(width, varied, pays(members * survey.steps) and has_compiler())
 
 
 def pays(steps: int) -> bool:
@@ -92,13 +90,12 @@ def pays(steps: int) -> bool:
     return steps * GAIN > COMPILING
 
 
-def words(setting: Setting, steps: int, device: str = "cpu") -> str:
+def words(setting: Setting, steps: int) -> str:
     """Say whether programs are compiled, and why.
 
     Args:
         setting: How the cohorts train.
         steps: Optimizer steps of all their members together.
-        device: The kind of device.
 
     Example:
         >>> words(Setting(width=256), steps=1_945_600)
@@ -106,15 +103,11 @@ def words(setting: Setting, steps: int, device: str = "cpu") -> str:
     """
     if setting.compiled:
         return f"compiled first, which pays for {steps:.2g} steps of a member"
-    if pays(steps) and not has_compiler(device):
+    if pays(steps) and not has_compiler():
         return "not compiled: there is no C++ compiler; with one such as g++ it would be faster"
     return f"not compiled: {steps:.2g} steps of a member are too few for it to pay"
 
 
-def has_compiler(device: str = "cpu") -> bool:
-    """Return whether torch can compile: for a CPU it needs a C++ compiler.
-
-    Args:
-        device: The kind of device.
-    """
-    return device != "cpu" or any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))
+def has_compiler() -> bool:
+    """Return whether torch can compile: for a CPU it needs one of C++, for a GPU one of C, which comes with it."""
+    return any(shutil.which(name) for name in (os.environ.get("CXX", "g++"), "clang++"))

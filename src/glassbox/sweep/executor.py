@@ -9,11 +9,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any, Protocol
 
-from glassbox.process import collect_rarely, killed_by
+from glassbox.process import INTERRUPTED, SIGNALS, TERMINATED, collect_rarely, ending, killed_by
 from glassbox.sweep.state import preserved_state
-
-TERMINATED, INTERRUPTED = 143, 130
-SIGNALS = {TERMINATED: "SIGTERM", INTERRUPTED: "SIGINT"}
 
 
 @dataclass(frozen=True)
@@ -83,7 +80,8 @@ def attempt(
     except KeyboardInterrupt:
         return ended(INTERRUPTED)
     except SystemExit as stop:
-        return ended(stop.code) if stop.code in SIGNALS else Lost(f"sys.exit({stop.code!r}) was called")
+        status, code, reason = ending(stop)
+        return ended(code) if status == "interrupted" else Lost(reason)
     except Exception as error:  # noqa: BLE001 (told by the parent)
         return Lost(f"{type(error).__name__}: {error}")
 

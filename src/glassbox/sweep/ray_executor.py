@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.sweep.executor import TERMINATED, Lost, attempt, ended
+from glassbox.process import TERMINATED
+from glassbox.sweep.executor import Lost, attempt, ended
 
 PATIENCE = 30.0  # seconds that jobs get to write down that they were interrupted
 

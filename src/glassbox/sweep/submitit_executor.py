@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from glassbox.errors import BadInput
-from glassbox.process import leave_garbage
-from glassbox.sweep.executor import TERMINATED, Lost, attempt, ended, leave
+from glassbox.process import TERMINATED, leave_garbage
+from glassbox.sweep.executor import Lost, attempt, ended, leave
 
 POLL = 0.2  # seconds between two looks for answers
 LOOK = 2.0  # seconds between two looks at Slurm's queue

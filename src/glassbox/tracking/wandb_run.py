@@ -201,6 +201,19 @@ class WandbRun:
         self.run = None
 
 
+def is_wandb(logger: Mapping[str, Any]) -> bool:
+    """Return whether a logger is W&B's.
+
+    Args:
+        logger: The `logger` node of a config.
+
+    Example:
+        >>> is_wandb({"_target_": "glassbox.tracking.wandb_run.WandbRun"}), is_wandb({"_target_": None})
+        (True, False)
+    """
+    return str(logger.get("_target_")).endswith(f".{WandbRun.__name__}")
+
+
 def preload(logger: Mapping[str, Any]) -> None:
     """Import what the first W&B run of a logger needs, for a process that will import torch or fork others.
 
@@ -212,7 +225,7 @@ def preload(logger: Mapping[str, Any]) -> None:
     Example:
         >>> preload({"_target_": "glassbox.tracking.wandb_run.WandbRun", "writer": "client"})
     """
-    if not str(logger.get("_target_")).endswith("WandbRun"):
+    if not is_wandb(logger):
         return
     import wandb
 

@@ -15,7 +15,7 @@ from types import FrameType
 import lightning.pytorch as pl
 from lightning.pytorch.utilities.model_helpers import is_overridden
 
-from glassbox.errors import told
+from glassbox.process import TERMINATED, ending
 from glassbox.tracking.keys import at_best
 from glassbox.tracking.record import Record
 from glassbox.tracking.tracker import Tracker
@@ -27,7 +27,7 @@ from glassbox.training.trainer import starts_processes
 
 log = logging.getLogger(__name__)
 
-DIVERGED, INTERRUPTED, TERMINATED = 4, 130, 143
+DIVERGED = 4  # its exit code
 
 
 @dataclass(frozen=True)
@@ -96,7 +96,7 @@ def run(
         except Exception as error:
             hidden = _behind(error)
             if hidden is None:
-                outcome = Outcome("failed", 1, told(error))
+                outcome = Outcome(*ending(error))
                 log.info(
                     "The run failed:\n%s", traceback.format_exc()
                 )  # for train.log; the terminal gets it from Hydra
@@ -222,13 +222,10 @@ def _behind(error: BaseException) -> SystemExit | None:
 
 def _stopped(trainer: pl.Trainer, stop: BaseException) -> Outcome:
     """Tell a signal from a `sys.exit` somewhere in the training."""
-    if isinstance(stop, SystemExit) and stop.code == TERMINATED:
-        return Outcome("interrupted", TERMINATED, "SIGTERM")
     # Lightning turns Ctrl-C into sys.exit(1) after an orderly end.
-    if isinstance(stop, KeyboardInterrupt) or (trainer.interrupted and stop.__context__.__class__ is KeyboardInterrupt):
-        return Outcome("interrupted", INTERRUPTED, "Ctrl-C")
-    code = stop.code if isinstance(stop, SystemExit) else None
-    return Outcome("failed", 1, f"sys.exit({code!r}) was called")
+    if trainer.interrupted and isinstance(stop.__context__, KeyboardInterrupt):
+        stop = stop.__context__
+    return Outcome(*ending(stop))
 
 
 @contextmanager

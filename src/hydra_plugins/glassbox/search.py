@@ -49,7 +49,7 @@ class SearchSweeper(StudySweeper):
         from glassbox.config.entry import Train
         from glassbox.config.grid import Grid
         from glassbox.config.multirun import Multirun
-        from glassbox.config.search import ends_of, settings_of, space_of
+        from glassbox.config.search import settings_of, space_of
         from glassbox.errors import BadInput
         from glassbox.sweep.search import Search
 
@@ -67,7 +67,7 @@ class SearchSweeper(StudySweeper):
             space=space.ranges(),
             question=self.question,
         ) as multirun:
-            multirun.check(ends_of(grid).samples(), count=settings.n_trials)
+            multirun.check(grid.ends().samples(), count=settings.n_trials)
             search = Search(settings, space)
             for batch in search.batches():
                 jobs: Sequence[Sequence[str]] = [space.job(trial.params) for trial in batch]
