@@ -221,7 +221,8 @@ def _torch_state() -> Callable[[], None]:
     precision, grad = torch.get_float32_matmul_precision(), torch.is_grad_enabled()
     anomaly, check_nan = torch.is_anomaly_enabled(), torch.is_anomaly_check_nan_enabled()
     cudnn = torch.backends.cudnn.deterministic, torch.backends.cudnn.benchmark
-    torch.manual_seed(0)  # whatever tests ran before
+    # Whatever tests ran before; `torch.manual_seed` would also make a note of each call for devices that are not there.
+    torch.default_generator.manual_seed(0)
 
     def restore() -> None:
         torch.set_default_dtype(dtype)

@@ -93,7 +93,14 @@ def test_the_recorded_numbers_are_those_of_scikit_learn(train):
             assert seen[key] == pytest.approx(value, rel=1e-12 if exact else 1e-6)
 
 
-@pytest.mark.parametrize(("precision", "clip"), [("32-true", None), ("64-true", None), ("32-true", 0.05)])
+@pytest.mark.parametrize(
+    ("precision", "clip"),
+    [
+        ("32-true", None),
+        pytest.param("64-true", None, marks=pytest.mark.slow),
+        pytest.param("32-true", 0.05, marks=pytest.mark.slow),
+    ],
+)
 def test_training_is_the_lessons_loop_bit_for_bit(train, precision, clip):
     clipping = [f"trainer.gradient_clip_val={clip}"] if clip else []
     folder = train(*SHORT, f"trainer.precision={precision}", "seed=5", *clipping)
@@ -176,7 +183,9 @@ def test_the_default_job_reaches_logistic_regression(train):
     assert test["test/loss"] <= sk.log_loss(target["test"], probability)
 
 
-@pytest.mark.parametrize("overrides", [(), ("data=digits",), ("data=diabetes",)])
+@pytest.mark.parametrize(
+    "overrides", [(), *(pytest.param((f"data={name}",), marks=pytest.mark.slow) for name in ("digits", "diabetes"))]
+)
 def test_evaluate_gives_the_recorded_numbers_again(train, overrides):
     folder = train(*SHORT, *overrides)
     again = recomputed(folder)
@@ -184,6 +193,7 @@ def test_evaluate_gives_the_recorded_numbers_again(train, overrides):
     assert all(row.recorded == row.again for row in again)
 
 
+@pytest.mark.slow
 def test_a_run_that_was_moved_is_evaluated_without_a_word(train, tmp_path, capfd):
     folder = train(*SHORT).rename(tmp_path / "moved")
     capfd.readouterr()

@@ -280,6 +280,7 @@ def test_what_cannot_be_explained_is_refused_in_a_line(explained, outputs, argv,
     assert list(outputs.glob("*/*")) == []
 
 
+@pytest.mark.slow
 def test_from_a_checkpoint_the_next_step_is_explained(explained, train):
     folder = train("max_epochs=3", "optimizer=adam", "lr=0.02", "logger=csv", "trainer=cpu")
     from glassbox.training.checkpoint import load
@@ -304,6 +305,7 @@ def test_nothing_is_written_unless_it_is_asked_for(outputs, monkeypatch, tmp_pat
     assert [path for path in left if ".cache" not in path.parts] == []
 
 
+@pytest.mark.slow
 def test_with_wandb_the_tables_are_logged(explained, outputs):
     code, told = explained("logger=wandb", "logger.writer=direct")
     assert code == 0
@@ -314,6 +316,7 @@ def test_with_wandb_the_tables_are_logged(explained, outputs):
     assert [*row(told, "optimizer.zero_grad()")["cells"], "EXACT"] in logged
 
 
+@pytest.mark.slow
 def test_code_shows_the_functions_that_were_used(explained):
     _, told = explained("code=true", "optimizer=rmsprop")
     assert any("rmsprop" in where for where in told["sources"])

@@ -342,13 +342,22 @@ def told(tmp_path, outputs, monkeypatch):
     return tell
 
 
-@pytest.mark.parametrize("line", [*KEYS, *VALUES, *ARGUMENTS, *LATE, *SEARCHES, *HYDRA, *SYNTAX])
+def rows(*tables: dict) -> list:
+    """Return the rows of tables; the first six of each run by default, the others are slow."""
+    return [
+        pytest.param(row, marks=[pytest.mark.slow] if place >= 6 else [])
+        for table in tables
+        for place, row in enumerate(table)
+    ]
+
+
+@pytest.mark.parametrize("line", rows(KEYS, VALUES, ARGUMENTS, LATE, SEARCHES, HYDRA, SYNTAX))
 def test_words(told, line):
     messages = KEYS | VALUES | ARGUMENTS | LATE | SEARCHES | HYDRA | SYNTAX
     assert told(*line.split()) == messages[line]
 
 
-@pytest.mark.parametrize("case", CSV)
+@pytest.mark.parametrize("case", rows(CSV))
 def test_table(told, tmp_path, case):
     content, more, message = CSV[case]
     if content is not None:

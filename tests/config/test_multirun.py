@@ -308,6 +308,7 @@ def test_a_value_is_built_once_and_no_seed_of_its_own(sweep, monkeypatch):
     assert len(built) == len(values) == 3, "both rates, and the other width with one of them"
 
 
+@pytest.mark.slow
 def test_a_long_range_of_seeds_is_checked_at_its_ends(sweep, outputs):
     with pytest.raises(BadInput) as caught:
         sweep("seed=range(-2,100000)")

@@ -94,6 +94,7 @@ def compare_boundaries(ours: dict, theirs: dict) -> None:
     np.testing.assert_allclose(ours["logits"], theirs["logits"], rtol=1e-8, atol=1e-10)
 
 
+@pytest.mark.slow
 def test_a_member_that_diverges_changes_no_bit_of_another(sweep):
     code, alone = sweep("study=healthy", "lr=0.01,0.1", "optimizer=sgd")
     assert code == 0
