@@ -155,7 +155,7 @@ def test_data_that_differ_and_runs_that_repeat_are_told(write_run, capsys, outpu
     Record(again, Record.read(again)).update(identity=Record.read(first)["identity"])
     run("demo")
     told = capsys.readouterr()
-    assert "1 runs repeat another of the same config and seed; the newest counts" in told.err
+    assert "repeats of the same config and seed: 1; the newest counts" in told.err
     assert "Warning: data differs (moons, xor): values of different data do not compare" in told.err
     assert "0.5" in told.out
     assert "0.3" not in told.out

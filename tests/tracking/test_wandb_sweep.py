@@ -219,16 +219,16 @@ def test_a_key_that_is_refused_is_told_in_words(wandb_server, shell, outputs, mo
 
 
 @pytest.mark.slow
-def test_the_id_of_another_run_is_ignored_and_an_offline_run_is_synced_once(wandb_server, shell, outputs, monkeypatch):
+def test_another_runs_id_is_ignored_and_an_offline_run_is_published_once(wandb_server, shell, outputs, monkeypatch):
     monkeypatch.setenv("WANDB_RUN_ID", "another")
     code, out, err = end(shell(TRAIN))
     assert (code, err) == (0, "")
     ((name, folder),) = folders(outputs).items()
     assert name == folder.name
     assert wandb_server.runs == {}
-    (sync,) = re.findall(r"^sync +(wandb sync .+)$", out, flags=re.MULTILINE)
+    (publish,) = re.findall(r"^publish +(python .+)$", out, flags=re.MULTILINE)
     for _ in range(2):
-        code, _, err = end(shell(sync))
+        code, _, err = end(shell(publish))
         assert code == 0, err
         assert list(wandb_server.runs) == [name]
         run = wandb_server.runs[name]

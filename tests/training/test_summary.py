@@ -36,6 +36,7 @@ def test_a_table_says_how_it_ended(tmp_path):
         ("time", "1.3 s"),
         ("folder", "runs/a"),
         ("repeat", "python scripts/train.py rerun=runs/a"),
+        ("compare", "python scripts/compare.py runs"),
     ]
 
 
@@ -71,15 +72,16 @@ def test_its_commands_can_be_pasted(tmp_path, logger):
 
     said = shell(f"python {shlex.quote(str(ROOT / 'scripts' / 'train.py'))} max_epochs=2 logger={logger}")
     commands = dict(line.split(maxsplit=1) for line in said.split("\n\n")[-1].splitlines())
-    files = ["look", "picture", "compare", *(["sync"] if logger == "wandb" else [])]
-    assert set(commands) == {*files, "evaluate", "repeat"}
+    publish = {"publish"} if logger == "wandb" else set()
+    assert set(commands) == {"look", "picture", "evaluate", "repeat", "compare"} | publish
     assert shell(commands["evaluate"]).count("equal") == 3
+    assert "1 finished" in shell(commands["compare"])
     shell(commands["repeat"])
     assert len({Record.read(file.parent)["identity"] for file in here.glob("*/*/*/run.json")}) == 1
     assert len(list(here.glob("*/*/*/run.json"))) == 2
-    for word in files:
+    for word in ("look", "picture"):
         assert (here / shlex.split(commands[word])[-1]).exists()
     if logger == "wandb":
         shown = shell(commands["look"].replace("leet", "leet inspect --summary"))
         assert "finished (exit code 0)" in shown
-        assert len(list((here / shlex.split(commands["compare"])[-1]).glob("offline-run-*"))) == 2
+        assert "goes as it is" in shell(f"{commands['publish']} --dry-run")

@@ -85,7 +85,7 @@ class Runs:
         """What is to be said of those that repeat another; empty if none does."""
         if not self.repeated:
             return ""
-        return f"{self.repeated} runs repeat another of the same config and seed; the newest counts"
+        return f"repeats of the same config and seed: {self.repeated}; the newest counts"
 
 
 def counts(runs: Iterable[Run]) -> str:

@@ -75,10 +75,9 @@ def _rows(outcome: Outcome, values: Mapping[str, Any]) -> list[tuple[str, str]]:
 def _next(
     outcome: Outcome, folder: Path, values: Mapping[str, Any], scripts: Path, url: str | None
 ) -> list[tuple[str, str]]:
-    """Return (what for, command) pairs: look, evaluate, repeat, compare, sync; each can be pasted into a shell."""
+    """Return (what for, command) pairs: look, evaluate, repeat, compare, publish; each can be pasted into a shell."""
     tracker = str(values["logger"].get("_target_"))
-    everything = folder.parent.parent / "wandb"
-    followed = max(everything.glob(f"*run-*-{run_id(folder)}"), default=None)
+    followed = max((folder.parent.parent / "wandb").glob(f"*run-*-{run_id(folder)}"), default=None)
     commands: list[tuple[str, list[object]]] = []
     if followed is not None:
         commands.append(("look", ["wandb", "leet", followed]))
@@ -91,10 +90,7 @@ def _next(
     if outcome.status == "finished" and best_checkpoint(folder) is not None:
         commands.append(("evaluate", ["python", scripts / "evaluate.py", folder]))
     commands.append(("repeat", ["python", scripts / "train.py", f"rerun={folder}"]))
-    if followed is not None:
-        commands.append(("compare", ["wandb", "leet", everything]))
-    elif tracker.endswith("TensorBoardRun"):
-        commands.append(("compare", ["tensorboard", "--logdir", folder.parent]))
+    commands.append(("compare", ["python", scripts / "compare.py", folder.parent]))
     if followed is not None and values["logger"].get("mode") == "offline":
-        commands.append(("sync", ["wandb", "sync", followed]))
+        commands.append(("publish", ["python", scripts / "publish.py", folder.parent]))
     return [(what, shlex.join(map(str, words))) for what, words in commands]
